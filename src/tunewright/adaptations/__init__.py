@@ -1,0 +1,7 @@
+"""Which parameters learn. A member changes a model in place or wraps it; the loop sees what still needs a gradient."""
+
+from tunewright.adaptations.frozen import Frozen
+from tunewright.adaptations.full import Full
+from tunewright.adaptations.lora import Lora
+
+__all__ = ["Frozen", "Full", "Lora"]

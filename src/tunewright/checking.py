@@ -1,0 +1,184 @@
+"""Everything that can be wrong, found before any training. Writes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tunewright import data as data_side
+from tunewright.core import registry
+from tunewright.core.errors import Problem, TunewrightError
+from tunewright.core.tensors import trainable
+from tunewright.encoding import encode
+from tunewright.fitting import rate_for
+from tunewright.models.forward import PACKED
+from tunewright.models.heads import head_of
+from tunewright.models.loading import find, load, tokenizing
+from tunewright.models.precision import chosen
+from tunewright.recipe import Recipe
+from tunewright.training import Plan
+
+T = TypeVar("T")
+
+
+@dataclass
+class Findings:
+    """`errors` stop a run; `warnings` are doubts; `facts` is what was found out."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+
+    def gather(self, act: Callable[[], T]) -> T | None:
+        """The value of `act`, or None with its problems entered."""
+        try:
+            return act()
+        except TunewrightError as error:
+            self.errors += error.problems
+            self.exit_code = self.exit_code or error.exit_code
+            return None
+
+    def as_json(self) -> dict[str, Any]:
+        """The findings as plain values."""
+        return {
+            "ok": not self.errors,
+            "errors": [vars(p) for p in self.errors],
+            "warnings": [vars(p) for p in self.warnings],
+            "facts": self.facts,
+        }
+
+
+def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
+    """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
+    found = Findings()
+    prepared = found.gather(lambda: _prepared(recipe, base))
+    place = found.gather(lambda: find(_model(recipe, base), recipe.model.revision))
+    if prepared is not None:
+        _describe(prepared, found)
+    if prepared is not None and place is not None:
+        labels = list(prepared.labels)
+        loaded = found.gather(lambda: load(place, labels, recipe.seed))
+        if loaded is not None:
+            _lengths(recipe, prepared, loaded, found)
+            _model_facts(recipe, prepared, loaded, found)
+    if folder is not None:
+        _room(folder, found)
+    return found
+
+
+def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
+    options = recipe.options(base)
+    return data_side.prepare(data_side.gather(options), options, recipe.seed)
+
+
+def _model(recipe: Recipe, base: Path) -> str:
+    name = recipe.model.name
+    return str(base / name) if (base / name).is_dir() and not Path(name).is_dir() else name
+
+
+def _describe(prepared: data_side.Prepared, found: Findings) -> None:
+    found.warnings += prepared.warnings
+    sizes = {name: len(part) for name, part in prepared.splits.items()}
+    if sizes["test"] < 100:
+        found.warnings.append(
+            Problem(where="test split", found=f"{sizes['test']} rows", allowed="200 and more show a difference of 10 points",
+                    to_do="bring more rows, or raise data.shares.test")
+        )  # fmt: skip
+    if sizes["test"] < 2:
+        found.errors.append(Problem(where="test split", found=f"{sizes['test']} rows", allowed="at least 2"))
+        found.exit_code = found.exit_code or 3
+    found.facts["splits"] = sizes
+    found.facts["classes"] = {
+        label: sum(r.label == label for part in prepared.splits.values() for r in part) for label in prepared.labels
+    }
+    found.facts["ledger"] = prepared.ledger.as_json()["stages"]
+    found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
+    found.facts["notes"] = list(prepared.notes)
+
+
+def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:
+    """Token lengths against the model's limit, and the share that would be cut."""
+    limit = min(recipe.model.max_tokens or 512, loaded.limit)
+    if recipe.model.max_tokens and recipe.model.max_tokens > loaded.limit:
+        found.errors.append(
+            Problem(where="model.max_tokens", found=str(recipe.model.max_tokens),
+                    allowed=f"at most {loaded.limit}, what {recipe.model.name} was made for")
+        )  # fmt: skip
+        found.exit_code = found.exit_code or 2
+    records = [r for part in prepared.splits.values() for r in part]
+    examples = encode(records, tokenizing(loaded.tokenizer), {n: i for i, n in enumerate(loaded.labels)}, limit)
+    full = np.array([e.full for e in examples])
+    cut = int((full > limit).sum())
+    found.facts["tokens"] = {
+        "limit": limit,
+        "median": int(np.median(full)),
+        "p95": int(np.percentile(full, 95)),
+        "longest": int(full.max()),
+        "cut": cut,
+        "share_cut": round(cut / len(full), 4),
+    }
+    unknown = getattr(loaded.tokenizer, "unk_token_id", None)
+    if unknown is not None:
+        tokens = np.concatenate([e.tokens for e in examples])
+        share = float((tokens == unknown).mean())
+        found.facts["tokens"]["unknown_share"] = round(share, 4)
+        if share > 0.05:
+            found.warnings.append(
+                Problem(where="tokenizer", found=f"{share:.0%} of the tokens are unknown to {recipe.model.name}",
+                        to_do="choose a model of the texts' language")
+            )  # fmt: skip
+    if cut:
+        found.warnings.append(
+            Problem(where="model.max_tokens", found=f"{cut} of {len(full)} texts ({cut / len(full):.1%}) are longer than "
+                    f"{limit} tokens (the longest has {int(full.max())}) and will be cut at the end",
+                    to_do="shorten them, or choose a model with a longer context")
+        )  # fmt: skip
+
+
+def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:
+    size = sum(p.numel() for p in loaded.model.parameters())
+    adaptation = registry.build("adaptation", recipe.adaptation)
+    attached = found.gather(lambda: adaptation.attach(loaded.model, recipe.seed))
+    t = recipe.training
+    rows = len(prepared.splits["train"])
+    plan = Plan.of(
+        rows,
+        rows * found.facts["tokens"]["median"],
+        epochs=t.epochs,
+        batch=t.batch,
+        batch_tokens=t.batch_tokens,
+        limit=t.steps,
+    )
+    kind = str(loaded.model.config.model_type)
+    packed = recipe.model.layout != "padded" and kind in PACKED and head_of(loaded.model) is not None
+    found.facts["model"] = {
+        "name": recipe.model.name, "architecture": type(loaded.model).__name__, "parameters": size,
+        "trainable": sum(p.numel() for p in trainable(attached).values()) if attached is not None else None,
+        "precision": chosen(recipe.model.precision), "layout": "packed" if packed else "padded", "head": loaded.head,
+    }  # fmt: skip
+    found.facts["training"] = {
+        "steps": plan.steps, "examples": plan.examples,
+        "rate": rate_for(adaptation, size) if t.rate == "auto" else t.rate,
+    }  # fmt: skip
+
+
+def _room(folder: Path, found: Findings) -> None:
+    """Whether the disk has room for checkpoints and model."""
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    learns = found.facts.get("model", {}).get("trainable") or 0
+    size = found.facts.get("model", {}).get("parameters") or 0
+    need = 3 * 4 * learns * 3 + 4 * size
+    found.facts["disk"] = {"free_mib": free >> 20, "needed_mib": need >> 20}
+    if need > free:
+        found.errors.append(
+            Problem(where=str(folder), found=f"{free >> 20} MiB free", allowed=f"about {need >> 20} MiB for checkpoints and model",
+                    to_do="free some space or choose another --folder")
+        )  # fmt: skip
+        found.exit_code = found.exit_code or 7

@@ -1,0 +1,270 @@
+"""The command line: verbs, a recipe, `--set key=value`. Nothing heavy is imported before it is needed.
+
+Exit codes: 0 well, 2 recipe, 3 data, 4 model, 5 memory, 6 run, 7 storage, 8 not finite, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tunewright.core.errors import TunewrightError
+
+app = typer.Typer(
+    name="tunewright",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Fine-tunes language models on your own data, on your own machine, and proves that the result is better.",
+)
+runs_app = typer.Typer(no_args_is_help=True, help="Past runs: list, show, diff.", rich_markup_mode=None)
+app.add_typer(runs_app, name="runs")
+
+Changes = Annotated[list[str], typer.Option("--set", help="Change the recipe: training.epochs=1. May be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
+Folder = Annotated[Path | None, typer.Option("--folder", help="The run's folder. Default: runs/NAME OF THE RECIPE.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left in the folder.")]
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe in YAML.")]
+RunDir = Annotated[Path, typer.Argument(help="A run's folder.")]
+
+
+def _say(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+@app.command()
+def init(
+    source: Annotated[str, typer.Argument(help="A data file or folder; `demo` for the bundled messages.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where the recipe goes.")] = None,
+    model: Annotated[str, typer.Option("--model", help="The base model.")] = "minilm",
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at a file and write a commented recipe for it."""
+    from tunewright.starting import start
+
+    path, guess = start(source, out, model=model, force=force)
+    if as_json:
+        _say({"recipe": str(path), **guess})
+        return
+    from tunewright import screen
+
+    screen.started(path, guess)
+
+
+@app.command()
+def check(recipe: RecipeFile, change: Changes = [], folder: Folder = None, as_json: Json = False) -> None:  # noqa: B006
+    """Find everything that can be wrong, before any training."""
+    from tunewright.recipe import read
+
+    parsed = read(recipe, change)
+    from tunewright.checking import check as look
+
+    found = look(parsed, recipe.parent, folder or Path(parsed.folder or f"runs/{recipe.stem}"))
+    if as_json:
+        _say(found.as_json())
+    else:
+        from tunewright import screen
+
+        screen.checked(found, recipe)
+    raise typer.Exit(found.exit_code if found.errors else 0)
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    change: Changes = [],  # noqa: B006
+    folder: Folder = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+) -> None:
+    """Clean, train, compare with the baselines, and write the report."""
+    _work(recipe, change, folder, fresh, as_json, "report")
+
+
+@app.command()
+def train(
+    recipe: RecipeFile,
+    change: Changes = [],  # noqa: B006
+    folder: Folder = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+) -> None:
+    """Clean and train only; `evaluate` does the rest."""
+    _work(recipe, change, folder, fresh, as_json, "train")
+
+
+def _work(recipe: Path, change: list[str], folder: Path | None, fresh: bool, as_json: bool, until: str) -> None:
+    from tunewright.recipe import read
+
+    parsed = read(recipe, change)
+    place = folder or (Path(parsed.folder) if parsed.folder else Path("runs") / recipe.stem)
+    _carry_out(parsed, place, recipe.parent, as_json, fresh=fresh, until=until)
+
+
+def _carry_out(parsed: Any, place: Path, base: Path, as_json: bool, **options: Any) -> None:
+    from tunewright import screen
+    from tunewright.running import work
+
+    with screen.stopping() as stop:
+        events = work(parsed, place, base=base, command="tunewright " + " ".join(sys.argv[1:]), stop=stop, **options)
+        evidence = screen.follow(events, quiet=as_json)
+    if as_json:
+        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        _say({"folder": str(place), "status": facts["status"], "verdict": (evidence or {}).get("verdict"),
+              "report": str(place / "report.html") if evidence else None})  # fmt: skip
+    else:
+        screen.finished(place, evidence)
+
+
+@app.command()
+def evaluate(
+    run_folder: RunDir,
+    data: Annotated[Path | None, typer.Option("--data", help="Other labelled rows to judge the model on.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute a run's evidence again, or judge its model on other labelled rows."""
+    from tunewright.reevaluating import judge_on, recipe_of
+
+    if data is None:
+        _carry_out(recipe_of(run_folder), run_folder, Path(), as_json, retrain=False)
+        return
+    place, evidence = judge_on(run_folder, data)
+    if as_json:
+        _say(evidence)
+        return
+    from tunewright import screen
+
+    screen.judged(place, evidence)
+
+
+@app.command()
+def predict(
+    run_folder: RunDir,
+    source: Annotated[str, typer.Argument(help="A file with texts, or one text; - reads lines from standard input.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where predictions go (.csv or .jsonl).")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="The column with the texts.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict a file, or a line of text."""
+    from tunewright.reevaluating import predict_file, predict_lines
+
+    if source != "-" and Path(source).exists():
+        place, n = predict_file(run_folder, Path(source), out, text)
+        _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{n} rows predicted: {place}")
+        return
+    lines = [line.rstrip("\n") for line in sys.stdin] if source == "-" else [source]
+    rows = predict_lines(run_folder, [line for line in lines if line.strip()])
+    if as_json:
+        _say(rows)
+        return
+    for row in rows:
+        typer.echo(f"{row['label']}\t{row['probability']:.3f}\t{row['text']}")
+
+
+@app.command()
+def compare(
+    first: RunDir,
+    second: RunDir,
+    metric: Annotated[str, typer.Option("--metric", help="What is compared.")] = "accuracy",
+    as_json: Json = False,
+) -> None:
+    """Is the second run's model better than the first's? A paired test on the items that both predicted."""
+    from tunewright.evaluation import compare_runs
+
+    evidence = compare_runs(first, second, metric=metric)
+    if as_json:
+        _say(evidence)
+        return
+    from tunewright import screen
+
+    screen.compared(evidence)
+
+
+@app.command()
+def report(run_folder: RunDir, as_json: Json = False) -> None:
+    """Write a run's report.html again."""
+    from tunewright.reporting import render
+
+    path = render(run_folder)
+    _say({"report": str(path)}) if as_json else typer.echo(f"report: {path}")
+
+
+@runs_app.command("list")
+def runs_list(
+    root: Annotated[Path, typer.Argument(help="The folder that holds runs.")] = Path("runs"), as_json: Json = False
+) -> None:
+    """List the runs of a folder, newest first."""
+    from tunewright.tracking.folder import inventory
+
+    rows = inventory(root)
+    if as_json:
+        _say(rows)
+        return
+    from tunewright import screen
+
+    screen.listed_runs(rows, root)
+
+
+@runs_app.command("show")
+def runs_show(run_folder: RunDir, as_json: Json = False) -> None:
+    """Show what a run was made of and what it found."""
+    from tunewright.reevaluating import facts_of
+
+    facts = facts_of(run_folder)
+    if as_json:
+        _say(facts)
+        return
+    from tunewright import screen
+
+    screen.shown_run(facts)
+
+
+@runs_app.command("diff")
+def runs_diff(first: RunDir, second: RunDir, as_json: Json = False) -> None:
+    """Show in which options, inputs and results two runs differ."""
+    from tunewright.reevaluating import difference
+
+    rows = difference(first, second)
+    if as_json:
+        _say(rows)
+        return
+    from tunewright import screen
+
+    screen.shown_difference(rows)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from tunewright import __version__
+
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Runs the command line; errors end it with a message and a code of their own, never with a traceback."""
+    try:
+        app()
+    except TunewrightError as error:
+        if "--json" in sys.argv:
+            _say(error.as_json())
+        else:
+            from tunewright import screen
+
+            screen.failed(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on from the last checkpoint\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""From files to splits: reading, the ledger, cleaning, labels, exact duplicates, splits, the data card.
+
+    rows -> charset, lines, delimited, json_rows, arrow, folders -> tables -> reading, columns
+    journal -> clean, labels, duplicates, splits -> prepare -> card -> files
+
+Refuses to lose a row without a reason, to turn a text into a missing value, and to move a row to another
+split because the data grew.
+"""
+
+from tunewright.data.columns import Guess, guess
+from tunewright.data.files import load, load_records, write
+from tunewright.data.options import Options, Shares
+from tunewright.data.prepare import Defect, Prepared, prepare
+from tunewright.data.reading import gather, read
+from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows
+
+__all__ = [
+    "Columns",
+    "Defect",
+    "FileFacts",
+    "Form",
+    "Guess",
+    "Options",
+    "Prepared",
+    "Row",
+    "Rows",
+    "Shares",
+    "gather",
+    "guess",
+    "load",
+    "load_records",
+    "prepare",
+    "read",
+    "write",
+]

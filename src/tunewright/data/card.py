@@ -1,0 +1,83 @@
+"""The data card: how many rows of each class where, how long, and which defects were met and what was done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from tunewright.data.prepare import Prepared
+
+_DEFECTS = {
+    "mojibake": ("Text decoded in the wrong encoding", "repaired"),
+    "outer_space": ("White space around the text", "stripped"),
+    "replacement_character": ("Characters lost before the file was written (U+FFFD)", "left as they are"),
+    "empty_text": ("Empty texts", "left out"),
+    "blank_line": ("Empty lines", "left out"),
+    "missing_label": ("Rows without a label", "kept aside as unlabelled"),
+    "label_map": ("Labels changed by the map of the recipe", "mapped"),
+    "label_space": ("White space around the label", "stripped"),
+    "unknown_label": ("Labels that train does not have", "set aside"),
+    "conflict": ("The same text under different labels", "the whole cluster was set aside for adjudication"),
+    "conflict_minority": ("The same text under different labels", "the rows of the rarer label were left out"),
+    "conflict_kept": ("The same text under different labels", "kept, as the recipe says"),
+    "duplicate": ("Exact duplicates", "the later copies were left out"),
+    "leaked": ("Copies of rows of another split", "the copy in the training data was left out"),
+    "over_limit": ("Rows over the limit of the recipe", "left out"),
+    "not_utf8": ("Rows that are not UTF-8", "set aside"),
+    "nul_byte": ("Rows with a NUL byte", "set aside"),
+    "bad_json": ("Lines that are not JSON objects", "set aside"),
+    "duplicate_key": ("JSON objects with a key twice", "set aside"),
+    "not_a_number": ("NaN or infinity", "set aside"),
+    "ragged_row": ("Rows with too few or too many fields", "set aside"),
+    "unclosed_quote": ("Quotes never closed", "the line was set aside; reading went on at the next"),
+    "stray_quote": ("Quotes not doubled inside a quoted field", "set aside"),
+    "too_long_line": ("Rows over the length limit", "skipped without being loaded"),
+    "missing_field": ("Rows without the text field", "set aside"),
+    "lone_surrogate": ("Half of a surrogate pair in a text", "set aside"),
+    "not_text": ("A list or an object where a text belongs", "set aside"),
+}
+
+
+def card(prepared: Prepared) -> dict[str, Any]:
+    """The card as plain values."""
+    counts = {name: Counter(record.label for record in part) for name, part in prepared.splits.items()}
+    total = sum(sum(count.values()) for count in counts.values())
+    lengths = np.array([len(record.text) for part in prepared.splits.values() for record in part] or [0])
+    classes = [
+        {
+            "label": label,
+            **{name: counts[name][label] for name in ("train", "validation", "test")},
+            "share": sum(count[label] for count in counts.values()) / total,
+        }
+        for label in prepared.labels
+    ]
+    return {
+        "rows": total,
+        "classes": classes,
+        "length": {
+            "unit": "characters",
+            "median": float(np.median(lengths)),
+            "p95": float(np.percentile(lengths, 95)),
+            "max": int(lengths.max()),
+        },
+        "splits": {
+            **{name: {"rows": len(part)} for name, part in prepared.splits.items()},
+            "method": prepared.method,
+        },
+        "defects": [_defect(prepared, code) for code in sorted(prepared.defects, key=_rank)],
+        "notes": [*prepared.notes, *(str(warning) for warning in prepared.warnings)],
+    }
+
+
+def _rank(code: str) -> tuple[int, str]:
+    order = list(_DEFECTS)
+    return (order.index(code) if code in order else len(order), code)
+
+
+def _defect(prepared: Prepared, code: str) -> dict[str, Any]:
+    title, done = _DEFECTS.get(code, (code.replace("_", " ").capitalize(), "set aside"))
+    defect = prepared.defects[code]
+    examples = [example.as_json() for example in defect.examples]
+    return {"code": code, "title": title, "count": defect.count, "done": done, "examples": examples}

@@ -1,0 +1,118 @@
+"""The data folder of a run: written file by file, each beside its place and renamed; read back as records."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tunewright.core.errors import Problem, RunDamaged, StorageError
+from tunewright.core.records import Event, Record, Source
+from tunewright.data.card import card
+from tunewright.data.prepare import Prepared
+from tunewright.data.splits import NAMES
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def write(prepared: Prepared, folder: Path) -> None:
+    """Write splits, rows set aside, ledger and card into `folder` (a run's `data`).
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full; no half-written file stays.
+    """
+    tables: dict[str, Iterable[Mapping[str, Any]]] = {
+        **{name: (record.as_json() for record in part) for name, part in prepared.splits.items()},
+        "unlabelled": (record.as_json() for record in prepared.unlabelled),
+        "quarantine": (row.as_json() for row in prepared.quarantined),
+        "ledger": (_event(event) for event in prepared.ledger.events),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in tables.items():
+            _write(folder / f"{name}.jsonl", (_encode(row) + "\n" for row in rows))
+        for name, value in (("ledger", prepared.ledger.as_json()), ("card", card(prepared))):
+            _write(folder / f"{name}.json", [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"])
+    except OSError as error:
+        raise StorageError(
+            Problem(where=str(error.filename or folder), found=error.strerror or str(error),
+                    to_do="free space or choose another folder; what was there before is unchanged")
+        ) from None  # fmt: skip
+
+
+def load(folder: Path) -> dict[str, list[Record]]:
+    """The splits of a data folder, as `write` left them.
+
+    Raises:
+        RunDamaged: a file is missing or not what was written.
+    """
+    return {name: load_records(folder / f"{name}.jsonl") for name in NAMES}
+
+
+def load_records(path: Path) -> list[Record]:
+    """The records of one file.
+
+    Raises:
+        RunDamaged: the file is missing or not what was written.
+    """
+    try:
+        return [_record(json.loads(line)) for line in path.read_bytes().split(b"\n") if line]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDamaged(
+            Problem(where=str(path), found=f"cannot be read back: {error}", to_do="prepare the data again")
+        ) from None
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    place = row["source"]
+    return Record(
+        row["id"],
+        row["text"],
+        row["label"],
+        Source(place["file"], place["line"], place.get("offset", 0)),
+        row.get("pair"),
+        row.get("split"),
+        tuple(row.get("flags", ())),
+        tuple(row.get("parents", ())),
+    )
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "stage": event.stage,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "record": event.record,
+        "file": event.source.file,
+        "line": event.source.line,
+        "offset": event.source.offset,
+        "detail": event.detail,
+    }
+
+
+def _batched(lines: Iterable[str], count: int = 2000) -> Iterator[str]:
+    held: list[str] = []
+    for line in lines:
+        held.append(line)
+        if len(held) >= count:
+            yield "".join(held)
+            held.clear()
+    yield "".join(held)
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            for part in _batched(lines):
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise

@@ -1,0 +1,105 @@
+"""Rows on their way through the stages, and the book that is kept about them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.core.records import Event, Ledger, Record, Source
+
+_EXAMPLES = 3
+_EXCERPT = 160
+
+
+@dataclass(slots=True)
+class Draft:
+    """A row being prepared. `key` is the hash of its folded content, `id` is given once the text is clean."""
+
+    text: str
+    label: str | None
+    pair: str | None
+    source: Source
+    split: str | None
+    key: str = ""
+    id: str = ""
+
+    def record(self, flags: tuple[str, ...] = ()) -> Record:
+        return Record(self.id, self.text, self.label, self.source, self.pair, self.split, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row shown for a defect."""
+
+    source: Source
+    text: str
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The example as plain values."""
+        return {"file": self.source.file, "line": self.source.line, "text": self.text, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row set aside with its reason; `record` is None where it could not be read."""
+
+    source: Source
+    reason: str
+    detail: str
+    record: Record | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as plain values: those of a record, with the reason."""
+        source = {"file": self.source.file, "line": self.source.line, "offset": self.source.offset}
+        empty = {"id": None, "text": None, "label": None, "source": source}
+        row = self.record.as_json() if self.record else empty
+        return {**row, "reason": self.reason, "detail": self.detail}
+
+
+@dataclass
+class Journal:
+    """Events of the open stage, the ledger of the closed ones, and a few examples of each defect."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    open: list[Event] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+
+    def note(self, stage: str, outcome: str, reason: str, draft: Draft, detail: str = "") -> None:
+        """Enter what a stage did to a row."""
+        self.open.append(Event(stage, outcome, reason, draft.source, draft.id or None, detail))
+        self.show(reason, draft.source, draft.text, detail)
+        if outcome == "quarantined":
+            self.quarantined.append(Quarantined(draft.source, reason, detail, draft.record()))
+
+    def show(self, code: str, source: Source, text: str = "", detail: str = "") -> None:
+        """Count a defect, and keep the first rows that show it."""
+        self.counts[code] += 1
+        shown = self.examples.setdefault(code, [])
+        if len(shown) < _EXAMPLES:
+            shown.append(Example(source, excerpt(text), detail))
+
+    def close(self, name: str, entered: int, left: int) -> None:
+        """Close the stage: its sums must balance."""
+        self.ledger.close(name, entered=entered, left=left, events=self.open)
+        self.open = []
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text[: 2 * _EXCERPT].split())
+    return line if len(line) <= _EXCERPT else line[: _EXCERPT - 1] + "…"
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's composed form (NFC)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """The text as it is compared: NFC, without case, white space runs as one space."""
+    return composed(" ".join(composed(text).casefold().split()))

@@ -1,0 +1,188 @@
+"""What reading yields: rows as the user gave them, and the faults of those that could not be read.
+
+Text stays text: nothing here turns "NA", "None" or "nan" into a missing value. Missing is an empty
+cell or a JSON null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tunewright.core.errors import DataError, Problem, closest, listed
+from tunewright.core.records import Event, Source
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The names of the columns to read. In a file without a header they are "0", "1", ... by position."""
+
+    text: str
+    label: str | None = None
+    pair: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.text, self.label, self.pair) if name is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a file is written; what is None is found out from the file.
+
+    `format` is csv, tsv, jsonl, json, parquet or arrow; `max_line` the longest row in bytes.
+    """
+
+    format: str | None = None
+    header: bool | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    max_line: int = MIB
+
+
+AS_FOUND = Form()
+"""Everything about the file is found out from the file."""
+
+
+class Fault(NamedTuple):
+    """A row that could not be read: a reason code, words, and its place (`length` in bytes)."""
+
+    reason: str
+    detail: str
+    line: int
+    offset: int
+    length: int
+    outcome: str = "quarantined"
+
+
+Item = tuple[Any, int, int, int]
+"""The cells of a row (a list, or a mapping by column), first line, byte offset, byte length."""
+
+
+@dataclass
+class Table:
+    """An opened file: its columns (None where each row names its own) and its rows, read as they are asked for."""
+
+    columns: tuple[str, ...] | None
+    items: Iterator[Item | Fault]
+    format: str
+    delimiter: str | None = None
+    header: bool | None = None
+    encoding: str = "utf-8"
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as the user gave it; `split` is the one that its file was given for, if any."""
+
+    text: str
+    label: str | None
+    pair: str | None
+    source: Source
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Lineage of one file: `rows` counts all that were seen, the faulty ones too."""
+
+    path: str
+    sha256: str
+    rows: int
+    bytes: int
+    format: str
+    encoding: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass
+class Rows:
+    """What was read: `entered = len(rows) + len(events)`."""
+
+    rows: list[Row] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    files: list[FileFacts] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def entered(self) -> int:
+        return len(self.rows) + len(self.events)
+
+    def extend(self, other: Rows) -> None:
+        """Take in the rows, events, files and notes of another reading."""
+        self.rows.extend(other.rows)
+        self.events.extend(other.events)
+        self.files.extend(other.files)
+        self.notes.extend(other.notes)
+
+
+class UnfitError(ValueError):
+    """A value that cannot be a text or a label; `reason` is the code."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(detail)
+
+
+def as_text(value: Any, what: str) -> str | None:
+    """A cell as text: a string as it is, numbers and booleans in their JSON form, null as None.
+
+    Raises:
+        UnfitError: NaN, a list, a nested object, a NUL, half of a surrogate pair.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UnfitError("not_utf8", f"{what}: byte 0x{value[error.start]:02x} at byte {error.start}") from None
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise UnfitError("nul_byte", f"{what}: a NUL at character {value.index(chr(0)) + 1}")
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise UnfitError("lone_surrogate", f"{what}: half of a pair at character {error.start + 1}") from None
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UnfitError("not_a_number", f"{what}: {value}")
+    if isinstance(value, (int, float)):
+        try:
+            return str(value)
+        except ValueError:
+            raise UnfitError("not_text", f"{what}: an integer of thousands of digits") from None
+    raise UnfitError("not_text", f"{what}: a {type(value).__name__}, not a text")
+
+
+def need_columns(wanted: Columns, known: tuple[str, ...], file: str) -> None:
+    """Refuse columns that the file does not have, or has twice.
+
+    Raises:
+        DataError: with one problem a column, naming the closest one and all there are.
+    """
+    roles = zip(("text", "label", "pair"), (wanted.text, wanted.label, wanted.pair), strict=True)
+    problems = [
+        Problem(
+            where=f"{file}, {role} column",
+            found=f"there is no column {name!r}" if name not in known else f"column {name!r} stands there twice",
+            allowed=listed([repr(column) for column in known], 40) or "the file has no columns",
+            to_do=closest(name, known) or f"set `{role}:` to one of these",
+        )
+        for role, name in roles
+        if name is not None and known.count(name) != 1
+    ]
+    if problems:
+        raise DataError(*problems)

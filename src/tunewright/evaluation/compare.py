@@ -1,0 +1,243 @@
+"""Paired comparisons of two contenders on the same items, by any metric, and what may be said after several.
+
+The test goes by the kind of metric: right or wrong an item -> McNemar; means over items and functions of the
+confusion matrix -> paired bootstrap; areas -> DeLong (ROC) or the infinitesimal jackknife (PR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright.core.errors import DataError, Problem, listed
+from tunewright.core.records import Predictions
+from tunewright.evaluation.intervals import Interval, percentile
+from tunewright.evaluation.multiple import holm
+from tunewright.evaluation.paired import (
+    Test,
+    bootstrap_test,
+    delong,
+    difference_interval,
+    mcnemar,
+    normal_interval,
+)
+from tunewright.evaluation.power import smallest_detectable, smallest_detectable_normal
+from tunewright.evaluation.resampling import kinds, shared_draws
+from tunewright.evaluation.scoring import metric_named
+from tunewright.metrics import Averaged, Counted, Metric, Ranked
+
+Floats = NDArray[np.float64]
+Outcome = Literal["better", "worse", "can't tell"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to compare: bootstrap `resamples`, `confidence` (alpha is 1 - confidence) and `seed`."""
+
+    resamples: int = 2000
+    confidence: float = 0.95
+    seed: int = 0
+
+    @property
+    def alpha(self) -> float:
+        """The chance of a false claim that is accepted."""
+        return 1 - self.confidence
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One paired comparison. `effect` is contender minus against, in the metric's own unit.
+
+    `p_holm` is p after Holm's correction over a family of `family` comparisons. `discordant` counts items
+    that only the contender, only the other got right. `detectable` is the smallest difference that this test
+    set shows in four cases of five, at the family's strictest level.
+    """
+
+    contender: str
+    against: str
+    metric: Metric
+    effect: float
+    interval: Interval
+    test: Test
+    spread: float
+    items: int
+    discordant: tuple[int, int] | None = None
+    p_holm: float = 1.0
+    family: int = 1
+
+    def detectable(self, alpha: float) -> float:
+        """See the class."""
+        level = alpha / self.family
+        if self.discordant is not None:
+            return smallest_detectable(self.items, sum(self.discordant), alpha=level)
+        return smallest_detectable_normal(self.spread, alpha=level)
+
+    def outcome(self, alpha: float) -> Outcome:
+        """better or worse where the corrected p is at most alpha, else can't tell."""
+        if self.p_holm > alpha or self.effect == 0:
+            return "can't tell"
+        return "better" if (self.effect > 0) == (self.metric.better == "higher") else "worse"
+
+    def as_json(self, alpha: float) -> dict[str, Any]:
+        """As in evidence.json."""
+        return {
+            "contender": self.contender,
+            "against": self.against,
+            "metric": self.metric.name,
+            "effect": self.effect,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "test": self.test.name,
+            "p": self.test.p,
+            "p_holm": self.p_holm,
+            "family": self.family,
+            "discordant": None if self.discordant is None else list(self.discordant),
+            "smallest_detectable": self.detectable(alpha),
+            "verdict": self.outcome(alpha),
+        }
+
+
+def compare(
+    metric: Metric | str,
+    a: Predictions,
+    b: Predictions,
+    plan: Plan | None = None,
+    drawn: Mapping[tuple[str, str], Floats] | None = None,
+) -> Comparison | None:
+    """Compare `a` with `b` on the same items, uncorrected; None where the metric has no value.
+
+    `drawn` are the `shared_draws` of both, where they are there already.
+
+    Raises:
+        DataError: the two did not predict the same items.
+    """
+    plan = plan or Plan()
+    metric = metric_named(metric) if isinstance(metric, str) else metric
+    a, b = (p.supervised() for p in aligned([a, b]))
+    if metric.undefined(a) is not None or metric.undefined(b) is not None:
+        return None
+    items_a, items_b = metric.items(a), metric.items(b)
+    if isinstance(metric, Ranked):
+        return _ranked(metric, a, b, plan)
+    if items_a is not None and items_b is not None and isinstance(metric, Counted):
+        return _right_or_wrong(metric, a, b, (items_a, items_b), plan)
+    value_a, value_b = metric.value(a), metric.value(b)
+    assert value_a is not None and value_b is not None
+    differences = _resampled(metric, a, b, plan, drawn)
+    effect = value_a - value_b
+    interval = percentile(differences, plan.confidence)
+    interval = replace(interval.around(effect), method="paired percentile bootstrap")
+    spread = float(np.nanstd(differences)) if len(differences) else 0.0
+    return Comparison(a.contender, b.contender, metric, effect, interval, bootstrap_test(differences), spread, len(a))
+
+
+def _right_or_wrong(
+    metric: Counted, a: Predictions, b: Predictions, items: tuple[Floats, Floats], plan: Plan
+) -> Comparison:
+    right_a, right_b = items[0] > 0, items[1] > 0
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    return Comparison(
+        a.contender,
+        b.contender,
+        metric,
+        (only_a - only_b) / len(a),
+        difference_interval(only_a, only_b, len(a), plan.confidence),
+        mcnemar(only_a, only_b),
+        float(np.sqrt(only_a + only_b)) / len(a),
+        len(a),
+        (only_a, only_b),
+    )
+
+
+def _ranked(metric: Ranked, a: Predictions, b: Predictions, plan: Plan) -> Comparison:
+    (value_a, influence_a), (value_b, influence_b) = metric.influence(a), metric.influence(b)
+    name = "DeLong" if metric.name == "roc_auc" else "infinitesimal jackknife"
+    effect = value_a - value_b
+    error = float(np.sqrt(((influence_a - influence_b) ** 2).sum()))
+    return Comparison(
+        a.contender,
+        b.contender,
+        metric,
+        effect,
+        normal_interval(effect, error, plan.confidence).within(-1.0, 1.0),
+        delong(influence_a, influence_b, effect, name),
+        error,
+        len(a),
+    )
+
+
+def _resampled(
+    metric: Metric, a: Predictions, b: Predictions, plan: Plan, drawn: Mapping[tuple[str, str], Floats] | None
+) -> Floats:
+    """(R,) differences over resamples of the items, the same items for both."""
+    if isinstance(metric, Counted):
+        found = kinds(a, b)
+        draws = found.draws(plan.resamples, plan.seed)
+        return metric.of_tally(found.tally(draws, 0)) - metric.of_tally(found.tally(draws, 1))
+    if isinstance(metric, Averaged):
+        both = [
+            shared_draws([p], [metric], plan.resamples, plan.seed)[p.contender, metric.name]
+            if drawn is None
+            else drawn[p.contender, metric.name]
+            for p in (a, b)
+        ]
+        return metric.of_means(both[0]) - metric.of_means(both[1])
+    raise TypeError(f"metric {metric.name!r} is neither Counted, Averaged nor Ranked")
+
+
+def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same comparisons as one family, with Holm's correction."""
+    ps = holm([c.test.p for c in comparisons])
+    return [replace(c, p_holm=p, family=len(comparisons)) for c, p in zip(comparisons, ps, strict=True)]
+
+
+def aligned(contenders: Sequence[Predictions]) -> list[Predictions]:
+    """The same predictions with the items and labels in the order of the first contender's.
+
+    Raises:
+        DataError: with every contender that has other items, other labels, other gold or an item twice.
+    """
+    first = contenders[0]
+    problems: list[Problem] = []
+    result = []
+    for p in contenders:
+        wrong = _mismatch(first, p)
+        if wrong:
+            problems.append(
+                Problem(
+                    where=f"predictions of {p.contender!r} beside {first.contender!r}",
+                    found=wrong,
+                    allowed="the same items with the same gold labels for every contender",
+                    to_do="run `tunewright evaluate` again so that all contenders predict the same items",
+                )
+            )
+        else:
+            result.append(p if p.ids == first.ids else take(p, first.ids))
+    if problems:
+        raise DataError(*problems)
+    return result
+
+
+def _mismatch(first: Predictions, p: Predictions) -> str:
+    if len(set(p.ids)) != len(p.ids):
+        return "an item stands twice"
+    if p.labels != first.labels:
+        return f"labels {listed(p.labels)} in place of {listed(first.labels)}"
+    strangers = sorted(set(p.ids) ^ set(first.ids))
+    if strangers:
+        return f"{len(strangers)} items that only one of them has: {listed(strangers, 5)}"
+    gold = dict(zip(first.ids, first.gold.tolist(), strict=True))
+    other = [i for i, g in zip(p.ids, p.gold.tolist(), strict=True) if g != gold[i]]
+    return f"{len(other)} items with another gold label: {listed(other, 5)}" if other else ""
+
+
+def take(p: Predictions, ids: Sequence[str]) -> Predictions:
+    """The items `ids` of `p`, in that order."""
+    place = {item: i for i, item in enumerate(p.ids)}
+    rows = np.array([place[item] for item in ids], np.int64)
+    seconds = None if p.seconds is None else p.seconds[rows]
+    return replace(p, ids=tuple(ids), gold=p.gold[rows], output=p.output[rows], scores=p.scores[rows], seconds=seconds)

@@ -1,0 +1,266 @@
+"""One recipe's training as one for-loop: builds the objects, asks the loop for reports, saves, validates, stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tunewright.core import registry
+from tunewright.core.errors import Interrupted, OutOfMemory, Problem
+from tunewright.core.records import Predictions
+from tunewright.core.seeds import key
+from tunewright.core.tensors import BoundUpdate, Facts, Objective, Parameters, Pool, Report, trainable
+from tunewright.encoding import Example, collate
+from tunewright.models import rows
+from tunewright.models.forward import ModelForward
+from tunewright.models.loading import Loaded
+from tunewright.models.precision import chosen
+from tunewright.models.scoring import score
+from tunewright.recipe import Recipe
+from tunewright.schedules import Scaled
+from tunewright.training import Checkpoints, Patience, Plan, State, Windows, train
+from tunewright.training.checkpoint import restore
+from tunewright.updates import Clip
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A validation: metrics by name, and whether it is the best so far."""
+
+    step: int
+    epoch: float
+    metrics: Mapping[str, float | None]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Training goes on after `step`; `damaged` says which checkpoints could not be used."""
+
+    step: int
+    damaged: tuple[Problem, ...]
+
+
+@dataclass
+class Fit:
+    """Everything that one training needs, and what it leaves. Made by `prepare_fit`."""
+
+    recipe: Recipe
+    loaded: Loaded
+    model: Any
+    forward: ModelForward
+    parameters: Parameters
+    objective: Objective
+    windows: Windows
+    update: BoundUpdate
+    plan: Plan
+    validation: Sequence[Example]
+    stopping: Patience
+    rate: float
+    notes: tuple[str, ...] = ()
+    step: int = 0
+    stopped_early: bool = False
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of one epoch, at least 1."""
+        return (
+            max(1, round(self.plan.steps / self.recipe.training.epochs))
+            if self.recipe.training.steps is None
+            else (max(1, -(-len(self.windows.lengths) // self.plan.batch)))
+        )
+
+    def epoch(self, step: int) -> float:
+        """How many times the training set was seen after `step` steps, on average."""
+        return round(self.windows.drawn / max(len(self.windows.lengths), 1), 4)
+
+
+def rate_for(adaptation: object, parameters: int) -> float:
+    """The learning rate of `rate: auto`: by what learns and the base model's size.
+
+    Full fine-tuning takes what the models' authors recommend for their size; small added or few parameters bear more.
+    """
+    full = 1e-4 if parameters < 50e6 else 5e-5 if parameters < 200e6 else 2e-5
+    return full * {"full": 1.0, "frozen": 3.0, "lora": 5.0}.get(registry.name_of(adaptation), 1.0)
+
+
+def prepare_fit(
+    recipe: Recipe, loaded: Loaded, training: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]
+) -> Fit:
+    """Builds the objects that the recipe names around a loaded model. Draws nothing at random but the adaptation."""
+    t = recipe.training
+    supervised = [e for e in training if e.target is not None]
+    adaptation = registry.build("adaptation", recipe.adaptation)
+    size = sum(p.numel() for p in loaded.model.parameters())
+    model = adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    live = rows.install(inner, [torch.from_numpy(e.tokens) for e in supervised])
+    model.train()
+    layout = None if recipe.model.layout == "auto" else recipe.model.layout
+    forward = ModelForward(model, layout=layout, precision=chosen(recipe.model.precision))
+    parameters = trainable(model)
+    examples = {e.id: e for e in supervised}
+    lengths = {e.id: len(e) for e in supervised}
+    counts = np.bincount([e.target for e in supervised if e.target is not None], minlength=len(labels))
+    objective: Any = registry.build("objective", recipe.objective)
+    if hasattr(objective, "prepare"):
+        objective = objective.prepare(Facts(tuple(labels), tuple(int(n) for n in counts)))
+    plan = Plan.of(
+        len(examples), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps
+    )
+    pool = Pool(list(examples), [labels[e.target or 0] for e in supervised], list(lengths.values()))
+    sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
+    windows = Windows(sampler, collate(examples, recipe.seed), lengths, plan, micro_tokens=t.micro_tokens)
+    rate = rate_for(adaptation, size) if t.rate == "auto" else float(t.rate)
+    update = _update(recipe, rate).bind(parameters)
+    metric = t.stop.metric
+    higher = metric != "loss" and registry.members("metric")[metric].better == "higher"  # type: ignore[attr-defined]
+    return Fit(
+        recipe, loaded, model, forward, parameters, objective, windows, update, plan, validation,
+        Patience(higher, t.stop.patience, t.stop.least), rate, _notes(forward, live, recipe),
+    )  # fmt: skip
+
+
+def _update(recipe: Recipe, rate: float) -> Any:
+    """The recipe's update with its rate and schedule, inside its clipping."""
+    t = recipe.training
+    update = registry.build("update", t.update)
+    scheduled = Scaled(rate, registry.build("schedule", t.schedule))
+    if hasattr(update, "rate") and update.rate == type(update)().rate:
+        update = replace(update, rate=scheduled)
+    return Clip(t.clip, update) if t.clip is not None else update
+
+
+def _notes(forward: ModelForward, live: object, recipe: Recipe) -> tuple[str, ...]:
+    """Where training here differs from what the model's authors or another trainer would do."""
+    config = forward.inner.config
+    out = []
+    dropped = next((getattr(config, n) for n in ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+                    if getattr(config, n, None)), 0)  # fmt: skip
+    if dropped and forward.layout == "packed":
+        out.append(f"attention dropout of {dropped} is not applied; dropout elsewhere is")
+    if live is not None:
+        out.append("embeddings of tokens that no training text holds stay as they are, without weight decay")
+    if forward.layout == "padded":
+        out.append(f"{forward.kind} models are padded, not packed")
+    return tuple(out)
+
+
+def fit(
+    job: Fit,
+    checkpoints: Checkpoints,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Report | Validated | Resumed]:
+    """Trains; yields every step's report and every validation. Goes on from the last whole checkpoint.
+
+    Leaves the best weights in the model where the recipe keeps the best.
+
+    Raises:
+        Interrupted: `stop` said so; a checkpoint was written first.
+        NotFinite: training diverged. OutOfMemory: with what to change.
+    """
+    start = _resume(job, checkpoints)
+    if start.step or start.damaged:
+        yield start
+    t = job.recipe.training
+    every = job.per_epoch if t.validate_every == "epoch" else t.validate_every
+    job.step = start.step
+    loop = train(
+        job.forward, job.windows, job.objective, job.update, job.parameters, steps=job.plan.steps, start=job.step
+    )
+    with _memory(job.recipe):
+        for report in () if job.stopped_early else loop:
+            job.step = report.step + 1
+            job.windows.sampler.observe(report)
+            yield report
+            last = job.step == job.plan.steps
+            seen = None
+            if job.validation and (job.step % every == 0 or last):
+                seen = _validate(job, checkpoints)
+                job.stopped_early = job.stopping.over and not last
+            due = t.checkpoint_every is not None and job.step % t.checkpoint_every == 0
+            if seen is not None:
+                yield seen
+            if due or last or seen is not None or job.stopped_early:
+                checkpoints.save(_state(job))
+            if job.stopped_early:
+                break
+            if stop() and not last:
+                if not due and seen is None:
+                    checkpoints.save(_state(job))
+                raise Interrupted(
+                    Problem(where="training", found=f"stopped after step {job.step} of {job.plan.steps}",
+                            to_do="run the same command again: it goes on from there")
+                )  # fmt: skip
+    best = checkpoints.best() if t.keep == "best" and job.validation else None
+    if best is not None:
+        restore(job.parameters, best.weights)
+
+
+class _memory:  # noqa: N801  (used as a statement)
+    """Turns running out of memory into advice."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        text = str(error)
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+            isinstance(error, RuntimeError) and "can't allocate memory" in text
+        ):
+            raise OutOfMemory(
+                Problem(where="training", found="the machine's memory does not suffice",
+                        to_do=f"halve training.micro_tokens (now {self.recipe.training.micro_tokens}; the result stays "
+                        "the same), or choose adaptation: lora, or a smaller model")
+            ) from error  # fmt: skip
+
+
+def _state(job: Fit) -> State:
+    update = dict(job.update.state())
+    tensors = update.pop("tensors", {})
+    numbers = {"windows": job.windows.state(), "stopping": job.stopping.state(), "update": update,
+               "stopped_early": job.stopped_early}  # fmt: skip
+    return State(job.step, {n: p.detach() for n, p in job.parameters.items()}, tensors, numbers)
+
+
+def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
+    state, damaged = checkpoints.last()
+    if state is None:
+        return Resumed(0, tuple(damaged))
+    restore(job.parameters, state.weights)
+    job.update.load({**state.numbers["update"], "tensors": state.update})
+    job.windows.load(state.numbers["windows"])
+    job.stopping.load(state.numbers["stopping"])
+    job.stopped_early = bool(state.numbers["stopped_early"])
+    return Resumed(state.step, tuple(damaged))
+
+
+def predictions(
+    forward: ModelForward, examples: Sequence[Example], labels: Sequence[str], contender: str, split: str
+) -> Predictions:
+    """What the model says of every example."""
+    scores, seconds = score(forward, examples)
+    gold = np.array([-1 if e.target is None else e.target for e in examples], dtype=np.int64)
+    return Predictions(
+        contender, split, tuple(labels), tuple(e.id for e in examples), gold,
+        scores.argmax(1).astype(np.int64), scores, seconds,
+    )  # fmt: skip
+
+
+def _validate(job: Fit, checkpoints: Checkpoints) -> Validated:
+    found = predictions(job.forward, job.validation, job.loaded.labels, "tuned", "validation")
+    known = registry.members("metric")
+    names = {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"}
+    wanted = job.recipe.training.stop.metric
+    names.setdefault(wanted, wanted)
+    metrics = {shown: known[name]().value(found) for shown, name in names.items()}
+    best = job.stopping.saw(metrics[wanted], job.step)
+    if best and job.recipe.training.keep == "best":
+        checkpoints.save_best(job.step, job.parameters, {"metrics": metrics})
+    return Validated(job.step, job.epoch(job.step), metrics, best)

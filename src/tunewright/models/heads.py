@@ -1,0 +1,68 @@
+"""From the body's hidden states to class scores, with the model's own head.
+
+Each family keeps its own way: where it looks (first token, last token, mean) and what stands between there and the
+scores. Hidden states here are (N, D) rows; a head sees only the rows that it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Pooling = Literal["first", "last", "mean"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a model reads a text: `pooling` says where, `score` (B, D) -> (B, C) is the model's own modules."""
+
+    pooling: Pooling
+    kind: str
+
+    def score(self, model: Any, pooled: Tensor) -> Tensor:
+        """Class scores (B, C) of pooled hidden states (B, D)."""
+        scores: Tensor
+        if self.kind == "pooler":
+            scores = model.classifier(model.dropout(model.base_model.pooler(pooled[:, None])))
+        elif self.kind == "features":
+            scores = model.classifier(pooled[:, None])
+        elif self.kind == "pre_classifier":
+            scores = model.classifier(model.dropout(F.relu(model.pre_classifier(pooled))))
+        elif self.kind == "prediction":
+            scores = model.classifier(model.drop(model.head(pooled)))
+        else:
+            scores = model.score(pooled)
+        return scores
+
+
+def head_of(model: nn.Module) -> Head | None:
+    """The head of a sequence classifier, or None for one that is not known here (it is run padded, whole)."""
+    kind = str(model.config.model_type)  # type: ignore[union-attr]
+    if kind in ("bert",):
+        return Head("first", "pooler")
+    if kind in ("roberta", "xlm-roberta", "electra", "camembert"):
+        return Head("first", "features")
+    if kind == "distilbert":
+        return Head("first", "pre_classifier")
+    if kind == "modernbert":
+        return Head("mean" if model.config.classifier_pooling == "mean" else "first", "prediction")  # type: ignore[union-attr]
+    if kind in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
+        return Head("last", "score")
+    return None
+
+
+def pool(hidden: Tensor, lengths: tuple[int, ...], pooling: Pooling) -> Tensor:
+    """(T, D) packed hidden states -> (B, D)."""
+    sizes = torch.tensor(lengths, device=hidden.device)
+    ends = sizes.cumsum(0)
+    if pooling == "first":
+        return hidden.index_select(0, ends - sizes)
+    if pooling == "last":
+        return hidden.index_select(0, ends - 1)
+    owners = torch.repeat_interleave(torch.arange(len(lengths), device=hidden.device), sizes)
+    sums = hidden.new_zeros(len(lengths), hidden.shape[-1], dtype=torch.promote_types(hidden.dtype, torch.float32))
+    return (sums.index_add(0, owners, hidden.to(sums.dtype)) / sizes[:, None]).to(hidden.dtype)

@@ -1,0 +1,316 @@
+"""A tuned model in a folder that plain transformers or peft opens, and back.
+
+The folder holds Hugging Face's own files (`config.json` and `model.safetensors`, or peft's adapter), the tokenizer, and
+`tunewright.json`, which says what the scores mean. It is written beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunewright.core.errors import ModelError, Problem, RunDamaged, StorageError, listed
+from tunewright.core.files import sha256, storing, write_json
+from tunewright.models.dropout import KeyedDropout
+from tunewright.models.loading import CATALOGUE, Found, Loaded, find, quiet
+from tunewright.models.rows import LiveRows
+
+CARD = "tunewright.json"
+_HASHED = 1 << 30
+_NEEDED = ("labels", "limit", "base", "adaptation", "precision", "files")
+
+
+@dataclass(frozen=True)
+class Saved(Loaded):
+    """A tuned model read back, in evaluation mode; `card` is its tunewright.json."""
+
+    precision: str
+    card: dict[str, Any]
+
+
+def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str, extra: dict[str, Any]) -> None:
+    """Writes the tuned `model` to `folder`, whole or not at all; a folder that is there is replaced.
+
+    Args:
+        loaded: what the model was made from.
+        model: without anything of ours in it (`ModelForward.release`, `rows.remove`); a peft model is saved as an
+            adapter, with its base in `base/` where the base has no place of its own.
+        folder: where it goes.
+        adaptation_name: as in the recipe.
+        extra: more entries of tunewright.json, "precision" among them (float32 where it is not given).
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    if any(isinstance(m, (KeyedDropout, LiveRows)) for m in model.modules()):
+        raise ValueError("release the forward and remove the live rows before saving")
+    folder = folder.absolute()
+    with storing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _settle(folder)
+        part = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
+        part.mkdir()
+    try:
+        with storing(folder), _plain_errors():
+            base = _write_model(loaded, model, part, folder)
+            loaded.tokenizer.save_pretrained(part)
+            card = {
+                "version": 1, "task": "classification", "labels": list(loaded.labels), "limit": loaded.limit,
+                "base": base, "adaptation": adaptation_name, "precision": "float32", **extra,
+            }  # fmt: skip
+            files = sorted(p for p in part.rglob("*") if p.is_file())
+            card["files"] = {p.relative_to(part).as_posix(): _stamp(p) for p in files}
+            write_json(part / CARD, card)
+            for path in files:
+                _flush(path)
+            _flush(part)
+            _exchange(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[str, Any]:
+    """The model's own files; returns what tunewright.json says of the base."""
+    found = loaded.found
+    place = str(Path(found.place).absolute()) if found.place and found.local else found.place
+    base = {"name": found.name, "place": place, "sha256": found.fingerprint()[0], "revision": found.revision}
+    quiet()
+    if not hasattr(model, "peft_config"):
+        model.save_pretrained(part)
+        return base
+    if place is None:
+        place = str(folder / "base")
+        _save_base(model, loaded.tokenizer, part / "base")
+        base["sha256"] = Found("base", str(part / "base")).fingerprint()[0]
+    for config in model.peft_config.values():
+        config.base_model_name_or_path, config.revision = place, found.revision
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        model.save_pretrained(str(part), save_embedding_layers=False)
+    return base
+
+
+def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
+    """The plain model below an adapter, with the weights that it had before."""
+    inner = model.get_base_model()
+    plain = type(inner)(inner.config)
+    weights = {}
+    for name, value in inner.state_dict().items():
+        if "lora_" in name or ".modules_to_save." in name:
+            continue
+        weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = value
+    plain.load_state_dict(weights)
+    plain.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    return {"bytes": size, "sha256": sha256(path) if size <= _HASHED else None}
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # a folder cannot be flushed everywhere
+            raise
+    finally:
+        os.close(handle)
+
+
+def _before(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.before"
+
+
+def _settle(folder: Path) -> None:
+    """Clears up after a save that was killed: the old model is put back if the new one had not taken its place."""
+    before = _before(folder)
+    if before.is_dir() and not folder.exists():
+        before.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
+    for part in folder.parent.glob(f".{folder.name}.*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _exchange(part: Path, folder: Path) -> None:
+    """Puts `part` in the place of `folder`. POSIX renames no folder over a full one: for an instant there is none."""
+    before = _before(folder)
+    if folder.exists():
+        folder.rename(before)
+    try:
+        part.rename(folder)
+    except OSError:
+        if before.exists():
+            before.rename(folder)
+        raise
+    _flush(folder.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """safetensors and tokenizers report the operating system's errors in words of their own."""
+    try:
+        yield
+    except (OSError, StorageError):
+        raise
+    except Exception as error:
+        text = str(error)
+        if "os error 28" in text or "No space left" in text:
+            raise OSError(errno.ENOSPC, "No space left on device") from error
+        if "os error 122" in text:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded") from error
+        if "os error" in text:
+            raise OSError(errno.EIO, text[:200]) from error
+        raise
+
+
+def open_saved(folder: Path) -> Saved:
+    """The tuned model of a folder that `save` wrote.
+
+    The base of an adapter is looked for by its name in the catalogue, then at its place.
+
+    Raises:
+        RunDamaged: files are missing, changed or unreadable.
+        ModelError: the folder is none of ours, or an adapter's base cannot be had or has changed.
+    """
+    quiet()
+    if not folder.is_dir() and _before(folder).is_dir():
+        folder = _before(folder)
+    card = _card(folder)
+    labels = [str(label) for label in card["labels"]]
+    adapter = (folder / "adapter_config.json").is_file()
+    found = _base(folder, card) if adapter else Found(str(card["base"]["name"]), card["base"]["place"])
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    options: dict[str, Any] = {
+        "num_labels": len(labels), "id2label": dict(enumerate(labels)), "trust_remote_code": False,
+        "label2id": {label: i for i, label in enumerate(labels)}, "dtype": torch.float32, "use_safetensors": True,
+    }  # fmt: skip
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if not adapter:
+            model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, **options)
+    except Exception as error:
+        raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
+    if adapter:
+        model = _with_adapter(folder, found, options)
+        inner = model.get_base_model()
+        if inner.config.pad_token_id is None or hasattr(inner, "score"):
+            inner.config.pad_token_id = tokenizer.pad_token_id
+    return Saved(
+        found, model.eval(), tokenizer, tuple(labels), int(card["limit"]), "checkpoint", str(card["precision"]), card
+    )
+
+
+def _with_adapter(folder: Path, found: Found, options: dict[str, Any]) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        with torch.random.fork_rng():
+            base = AutoModelForSequenceClassification.from_pretrained(
+                found.place, revision=found.revision or "main", local_files_only=found.local,
+                ignore_mismatched_sizes=True, **options,
+            )  # fmt: skip
+    except Exception as error:
+        raise ModelError(
+            Problem(where=f"model {found.name}", found=f"the adapter's base cannot be read: {_first(error)}",
+                    to_do="put the base model back where it was")
+        ) from error  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+    except Exception as error:
+        raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error
+
+
+def _base(folder: Path, card: dict[str, Any]) -> Found:
+    """The base of an adapter.
+
+    Raises:
+        ModelError: it is nowhere, or it is not what the adapter was trained on.
+    """
+    base = card["base"]
+    if (folder / "base").is_dir():
+        found = Found("base", str(folder / "base"))
+    elif base["name"] in CATALOGUE:
+        found = find(base["name"])
+    else:
+        found = find(str(base["place"] or base["name"]), base.get("revision"))
+    if found.local and found.fingerprint()[0] != base["sha256"]:
+        raise ModelError(
+            Problem(
+                where=f"model {base['name']}",
+                found=f"the weights in {found.place} are not those that the adapter in {folder} was trained on",
+                to_do="put the base model of that time back, or train again",
+            )
+        )
+    return found
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """tunewright.json, with every file that it names looked at."""
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(
+            Problem(
+                where=str(folder),
+                found=f"no {CARD} there" if folder.is_dir() else "there is no such folder",
+                allowed="the model/ folder of a finished run",
+                to_do="name a run that has finished, or the folder that its model is in",
+            )
+        )
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f"{CARD} cannot be read: {_first(error)}") from error
+    lacking = [name for name in _NEEDED if not isinstance(card, dict) or name not in card]
+    if lacking:
+        raise _damaged(folder, f"{CARD} has no {listed(lacking)}")
+    if card.get("version") != 1:
+        raise ModelError(
+            Problem(where=str(path), found=f"version {card.get('version')!r}", allowed="1",
+                    to_do="open it with the version of Tunewright that wrote it")
+        )  # fmt: skip
+    problems = [f"{name} {fault}" for name, stamp in card["files"].items() if (fault := _fault(folder / name, stamp))]
+    if problems:
+        raise _damaged(folder, *problems)
+    return dict(card)
+
+
+def _fault(path: Path, stamp: dict[str, Any]) -> str:
+    """What is wrong with a file, or an empty string."""
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if size != stamp["bytes"]:
+        return f"has {size} bytes; {stamp['bytes']} were written"
+    if stamp["sha256"] and sha256(path) != stamp["sha256"]:
+        return "has changed since it was written"
+    return ""
+
+
+def _damaged(folder: Path, *found: str) -> RunDamaged:
+    return RunDamaged(
+        *(Problem(where=str(folder), found=text, to_do="train again, or copy the folder again") for text in found)
+    )
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

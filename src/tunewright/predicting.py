@@ -1,0 +1,90 @@
+"""A tuned model, opened again: texts in, labels with probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.core.errors import DataError, ModelError, Problem
+from tunewright.core.records import Record, Source
+from tunewright.encoding import encode
+from tunewright.models.forward import ModelForward
+from tunewright.models.loading import tokenizing
+from tunewright.models.saving import Saved, open_saved
+from tunewright.models.scoring import score
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one text: the label, its probability, and every label's probability."""
+
+    label: str
+    probability: float
+    scores: dict[str, float]
+
+
+class Predictor:
+    """A tuned model ready to answer. Made by `load`."""
+
+    def __init__(self, saved: Saved) -> None:
+        self.saved = saved
+        self.labels = saved.labels
+        self._tokenize = tokenizing(saved.tokenizer)
+        self._limit = int(saved.card.get("max_tokens") or saved.limit)
+        self._forward = ModelForward(
+            saved.model, layout=saved.card.get("layout"), precision=saved.precision  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def predict(self, texts: str | Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
+        """One prediction a text, in the order given.
+
+        Args:
+            texts: one text or several.
+            pairs: the second text of each, for a model that was tuned on pairs.
+
+        Raises:
+            DataError: something that is no text, or texts and pairs of different number.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        problems = [
+            Problem(where=f"text {i + 1}", found=f"{type(text).__name__}", allowed="a text")
+            for i, text in enumerate(texts)
+            if not isinstance(text, str)
+        ]
+        if pairs is not None and len(pairs) != len(texts):
+            problems.append(Problem(where="pairs", found=f"{len(pairs)}", allowed=f"{len(texts)}, one for each text"))
+        if problems:
+            raise DataError(*problems[:20])
+        second: Sequence[str | None] = [None] * len(texts) if pairs is None else list(pairs)
+        records = [
+            Record(str(i), text, None, Source("", i), pair)
+            for i, (text, pair) in enumerate(zip(texts, second, strict=True))
+        ]
+        examples = encode(records, self._tokenize, {}, self._limit)
+        scores, _ = score(self._forward, examples)
+        return [self._one(row) for row in scores]
+
+    def _one(self, row: Any) -> Prediction:
+        best = int(row.argmax())
+        return Prediction(
+            self.labels[best], float(row[best]), {n: float(x) for n, x in zip(self.labels, row, strict=True)}
+        )
+
+
+def load(folder: str | Path) -> Predictor:
+    """The tuned model of a run folder, or of a folder that holds a saved model.
+
+    Raises:
+        ModelError: there is no tuned model. RunDamaged: there is, but its files were changed.
+    """
+    path = Path(folder)
+    if (path / "model").is_dir() or (path / "run.json").exists():
+        path = path / "model"
+    if not path.is_dir():
+        raise ModelError(
+            Problem(where=str(folder), found="no tuned model is here", allowed="a run folder that has finished training",
+                    to_do="`tunewright run RECIPE` makes one; `tunewright runs` lists them")
+        )  # fmt: skip
+    return Predictor(open_saved(path))

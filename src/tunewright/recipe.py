@@ -1,0 +1,365 @@
+"""The recipe: one YAML file that says everything about a run.
+
+    task: classification
+    data: {train: tweets.csv, text: text, label: sentiment}
+    model: minilm
+    adaptation: {lora: {rank: 16}}
+    objective: {cross_entropy: {smoothing: 0.1}}
+    training: {epochs: 3, batch: 32, rate: 1e-4, schedule: {cosine: {warmup: 0.06}}}
+
+An unknown key is an error that names the closest known one, and all problems are reported at once. `dump` writes every
+default out, so that the file in a run's folder means the same thing next year.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Lt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tunewright.core import registry
+from tunewright.core.errors import Problem, RecipeError, closest, listed
+from tunewright.data import Columns, Form, Options, Shares
+
+
+def _list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4 as a text; a person means a number."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value.strip()):
+        return float(value)
+    return value
+
+
+Files = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Real = BeforeValidator(_number)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SharesPart(_Part):
+    """What share of the rows is held out, where no file is given for a split."""
+
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.1
+    test: Annotated[float, Ge(0), Lt(1)] = 0.1
+
+
+class DataPart(_Part):
+    """Files and columns, and what is done with labels, duplicates, conflicts and splits."""
+
+    train: Annotated[Files, Field(min_length=1)]
+    text: str
+    label: str
+    pair: str | None = None
+    validation: Files = ()
+    test: Files = ()
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
+    header: bool | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    label_map: dict[str, str] = {}
+    shares: SharesPart = SharesPart()
+    conflicts: Literal["drop", "majority", "keep"] = "drop"
+    duplicates: bool = True
+    limit: Annotated[int, Ge(10)] | None = None
+
+
+class ModelPart(_Part):
+    """The base model: a name in the catalogue, a folder, or a Hub id (the only case that may download)."""
+
+    name: str
+    revision: str | None = None
+    max_tokens: Annotated[int, Ge(4)] | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    layout: Literal["auto", "packed", "padded"] = "auto"
+
+
+class StopPart(_Part):
+    """Early stopping: after `patience` validations without a better `metric`; None never stops early."""
+
+    metric: str = "loss"
+    patience: Annotated[int, Ge(1)] | None = None
+    least: Annotated[float, Ge(0), Real] = 0.0
+
+
+class TrainingPart(_Part):
+    """How much is learnt, in what order and how fast."""
+
+    epochs: Annotated[float, Gt(0)] = 3.0
+    batch: Annotated[int, Ge(1)] = 32
+    batch_tokens: Annotated[int, Ge(1)] | None = None
+    micro_tokens: Annotated[int, Ge(1)] = 8192
+    steps: Annotated[int, Ge(1)] | None = None
+    rate: Annotated[float, Gt(0), Real] | Literal["auto"] = "auto"
+    schedule: Any = {"linear": {"warmup": 0.06}}
+    update: Any = "adamw"
+    clip: Annotated[float, Gt(0), Real] | None = 1.0
+    sampler: Any = "shuffle"
+    validate_every: Annotated[int, Ge(1)] | Literal["epoch"] = "epoch"
+    checkpoint_every: Annotated[int, Ge(1)] | None = None
+    stop: StopPart = StopPart()
+    keep: Literal["best", "last"] = "best"
+
+
+class EvaluationPart(_Part):
+    """What the tuned model is compared with, and how sure one wants to be."""
+
+    metric: str = "accuracy"
+    baselines: tuple[Literal["majority", "tfidf", "linear"], ...] = ("majority", "tfidf", "linear")
+    confidence: Annotated[float, Gt(0.5), Lt(1)] = 0.95
+    resamples: Annotated[int, Ge(100)] = 2000
+
+
+class Recipe(_Part):
+    """Everything about a run. Component options are built, and so checked, by `components`."""
+
+    task: Literal["classification"] = "classification"
+    data: DataPart
+    model: ModelPart
+    adaptation: Any = "full"
+    objective: Any = "cross_entropy"
+    training: TrainingPart = TrainingPart()
+    evaluation: EvaluationPart = EvaluationPart()
+    seed: Annotated[int, Ge(0)] = 0
+    folder: str | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """The recipe as plain values with every default written out, components included."""
+        value = self.model_dump(mode="json")
+        value["adaptation"] = registry.dump(registry.build("adaptation", self.adaptation))
+        value["objective"] = registry.dump(registry.build("objective", self.objective))
+        for name in ("schedule", "update", "sampler"):
+            value["training"][name] = registry.dump(registry.build(name, getattr(self.training, name)))
+        return value
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that training depends on: not the folder, not the evaluation."""
+        value = self.dump()
+        value.pop("folder")
+        value.pop("evaluation")
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    def options(self, base: Path = Path()) -> Options:
+        """The data side's options, with paths made absolute from `base`."""
+        d = self.data
+
+        def placed(paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(str((base / Path(p).expanduser()).resolve()) for p in paths)
+
+        return Options(
+            train=placed(d.train),
+            columns=Columns(d.text, d.label, d.pair),
+            validation=placed(d.validation),
+            test=placed(d.test),
+            form=Form(format=d.format, header=d.header, delimiter=d.delimiter, encoding=d.encoding),
+            label_map=d.label_map,
+            shares=Shares(d.shares.validation, d.shares.test),
+            conflicts=d.conflicts,
+            duplicates=d.duplicates,
+            limit=d.limit,
+        )
+
+
+def families() -> None:
+    """Imports every family, so that its members are registered."""
+    import tunewright.adaptations
+    import tunewright.metrics
+    import tunewright.objectives
+    import tunewright.samplers
+    import tunewright.schedules
+    import tunewright.updates  # noqa: F401
+
+
+def parse(value: Any, where: str = "recipe") -> Recipe:
+    """A recipe from plain values.
+
+    Raises:
+        RecipeError: with every problem: unknown keys, wrong types, unknown components and their options.
+    """
+    if not isinstance(value, Mapping):
+        raise RecipeError(
+            Problem(where=where, found=f"{type(value).__name__}", allowed="keys with values, such as `model: minilm`")
+        )
+    families()
+    value = dict(value)
+    if isinstance(value.get("model"), str):
+        value["model"] = {"name": value["model"]}
+    problems: list[Problem] = []
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(value)
+    except ValidationError as error:
+        problems += [_problem(detail) for detail in error.errors()]
+    training = value.get("training") if isinstance(value.get("training"), Mapping) else {}
+    assert isinstance(training, Mapping)
+    specs = {
+        "adaptation": value.get("adaptation", "full"),
+        "objective": value.get("objective", "cross_entropy"),
+        **{f"training.{n}": training[n] for n in ("schedule", "update", "sampler") if n in training},
+    }
+    for place, spec in specs.items():
+        try:
+            registry.build(place.rsplit(".", 1)[-1], _numbers(spec), place)
+        except RecipeError as error:
+            problems += error.problems
+    if recipe is not None:
+        problems += _metrics(recipe)
+        shares = recipe.data.shares
+        if shares.validation + shares.test >= 1:
+            problems.append(
+                Problem(where="data.shares", found=f"{shares.validation} + {shares.test}", allowed="together below 1")
+            )
+    if problems or recipe is None:
+        raise RecipeError(*problems)
+    tidy = {"adaptation": _numbers(recipe.adaptation), "objective": _numbers(recipe.objective)}
+    inner = {name: _numbers(getattr(recipe.training, name)) for name in ("schedule", "update", "sampler")}
+    return recipe.model_copy(update={**tidy, "training": recipe.training.model_copy(update=inner)})
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    return _number(value)
+
+
+def _metrics(recipe: Recipe) -> list[Problem]:
+    known = sorted(registry.members("metric"))
+    out = []
+    asked = (("evaluation.metric", recipe.evaluation.metric, known), ("training.stop.metric", recipe.training.stop.metric, [*known, "loss"]))  # fmt: skip  # noqa: E501
+    for where, name, allowed in asked:
+        if name not in allowed:
+            out.append(
+                Problem(where=where, found=f"there is no metric {name!r}", allowed=listed(allowed, 40),
+                        to_do=closest(name, allowed) or "choose one of these")
+            )  # fmt: skip
+    return out
+
+
+def _problem(detail: Any) -> Problem:
+    """A pydantic error as a Problem: names the field, what is allowed, what was found."""
+    place = [
+        str(part)
+        for part in detail["loc"]
+        if not re.match(r"function-|literal\[|constrained|float$|int$|tuple", str(part))
+    ]
+    where, kind = ".".join(place), detail["type"]
+    if kind == "extra_forbidden":
+        fields = _fields(place[:-1])
+        return Problem(where=where, found="an unknown key", allowed=listed(fields, 30),
+                       to_do=closest(place[-1], fields) or "remove it")  # fmt: skip
+    if kind == "missing":
+        return Problem(where=where, found="nothing", allowed="this key is needed",
+                       to_do="`tunewright init FILE` writes a recipe with every key")  # fmt: skip
+    return Problem(where=where, found=f"{detail['input']!r}"[:200], allowed=str(detail["msg"]))
+
+
+def _fields(path: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for name in path:
+        inner = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return sorted(model.model_fields)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where the first would be lost without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            name = self.construct_object(key_node, deep=True)
+            if isinstance(name, str) and name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} stands twice", key_node.start_mark
+                )
+            if isinstance(name, str):
+                seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file, with `key=value` changes applied.
+
+    Raises:
+        RecipeError: the file is missing or not YAML, a change is not `key=value`, or the recipe is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise RecipeError(
+            Problem(where=str(path), found="there is no such file",
+                    allowed=listed(sorted(near)) or "a recipe in YAML",
+                    to_do=closest(path.name, near) or "`tunewright init FILE` writes one")
+        ) from None  # fmt: skip
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(Problem(where=str(path), found=f"it cannot be read: {error}")) from error
+    try:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(
+            Problem(where=place, found=f"not YAML: {what}", to_do="check indentation and quotes")
+        ) from error
+    return parse(changed(value or {}, changes), str(path))
+
+
+def changed(value: Any, changes: Sequence[str]) -> Any:
+    """`value` with changes such as `training.epochs=1` or `adaptation={lora: {rank: 4}}` applied.
+
+    Raises:
+        RecipeError: a change without `=`, or into something that has no keys.
+    """
+    problems = []
+    value = json.loads(json.dumps(value, default=str)) if changes else value
+    for change in changes:
+        path, found, text = change.partition("=")
+        if not found or not path.strip():
+            problems.append(Problem(where=f"--set {change}", found="no key=value", allowed="training.epochs=1"))
+            continue
+        try:
+            new = yaml.load(text, _Loader)
+        except yaml.YAMLError as error:
+            problems.append(Problem(where=f"--set {change}", found=f"not YAML: {str(error).splitlines()[0]}"))
+            continue
+        place = value
+        *parents, last = path.strip().split(".")
+        for name in parents:
+            if not isinstance(place, dict):
+                break
+            if isinstance(place.get(name), str):
+                place[name] = {"name" if name == "model" else place[name]: place[name] if name == "model" else {}}
+            place = place.setdefault(name, {})
+        if isinstance(place, dict):
+            place[last] = new
+        else:
+            problems.append(
+                Problem(where=f"--set {change}", found=f"{path} has no keys", allowed="a key of the recipe")
+            )
+    if problems:
+        raise RecipeError(*problems)
+    return value
+
+
+def write(recipe: Recipe, path: Path) -> None:
+    """Writes the recipe with every default filled in."""
+    from tunewright.core.files import write_text
+
+    write_text(path, yaml.safe_dump(recipe.dump(), sort_keys=False, allow_unicode=True, width=110))

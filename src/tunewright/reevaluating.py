@@ -1,0 +1,200 @@
+"""What can be asked of a run that is there: its recipe, its facts, other rows, new texts, another run beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunewright import data as data_side
+from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged
+from tunewright.core.files import write_json, write_text
+from tunewright.core.records import Record
+from tunewright.encoding import encode
+from tunewright.evaluation import Contender, gather
+from tunewright.evaluation import predictions as predictions_files
+from tunewright.evaluation.baselines import majority, tfidf
+from tunewright.fitting import predictions
+from tunewright.models.forward import ModelForward
+from tunewright.models.loading import tokenizing
+from tunewright.models.saving import open_saved
+from tunewright.predicting import Predictor, load
+from tunewright.recipe import Recipe, families, read
+from tunewright.tracking import RunFolder
+
+
+def recipe_of(run_folder: Path) -> Recipe:
+    """The recipe that a run was made from.
+
+    Raises:
+        RunDamaged: the folder is no run.
+    """
+    path = run_folder / "recipe.yaml"
+    if not path.is_file():
+        raise RunDamaged(
+            Problem(where=str(run_folder), found="it holds no recipe.yaml", allowed="the folder of a run",
+                    to_do="`tunewright runs list` shows the runs")
+        )  # fmt: skip
+    return read(path)
+
+
+def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
+    """Judges a run's model and its cheap baselines on other labelled rows; keeps the predictions beside the run.
+
+    Rows that training has seen are left out and counted.
+
+    Raises:
+        DataError: the file has not the run's columns, or no labelled row.
+    """
+    recipe = recipe_of(run_folder)
+    families()
+    options = replace(recipe.options(), train=(), validation=(), test=(str(data.resolve()),))
+    rows = data_side.read(data, options.columns, options.form, None)
+    saved = _saved(run_folder)
+    splits = data_side.load(run_folder / "data")
+    seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
+    items, left_out = [], 0
+    for i, row in enumerate(rows.rows):
+        label = recipe.data.label_map.get(row.label, row.label) if row.label is not None else None
+        if label not in saved.labels or not row.text or (row.text.strip(), row.pair) in seen:
+            left_out += 1
+            continue
+        items.append(Record(f"{data.stem}-{i}", row.text.strip(), label, row.source, row.pair))
+    if not items:
+        raise DataError(
+            Problem(where=str(data), found="no row with a known label that training has not seen",
+                    allowed=f"labels {', '.join(saved.labels)}", to_do="check the columns and labels")
+        )  # fmt: skip
+    limit = int(saved.card.get("max_tokens") or saved.limit)
+    examples = encode(items, tokenizing(saved.tokenizer), {n: i for i, n in enumerate(saved.labels)}, limit)
+    forward = ModelForward(saved.model, layout=saved.card.get("layout"), precision=saved.precision)
+    tuned = predictions(forward, examples, saved.labels, "tuned", "test")
+    made = [
+        Contender(tuned, f"Fine-tuned {recipe.model.name}", "tuned"),
+        majority(splits["train"], items, labels=saved.labels),
+        tfidf(splits["train"], items, recipe.seed, validation=splits["validation"] or None, labels=saved.labels),
+    ]
+    place = run_folder / "evaluations" / data.stem
+    for contender in made:
+        predictions_files.write(place, contender)
+    wanted = recipe.evaluation
+    evidence = gather(
+        made, metric=wanted.metric, confidence=wanted.confidence, resamples=wanted.resamples, seed=recipe.seed
+    )
+    evidence["data"] = {"file": str(data), "items": len(items), "left_out": left_out + len(rows.events)}
+    write_json(place / "evidence.json", evidence)
+    return place, evidence
+
+
+def _saved(run_folder: Path) -> Any:
+    path = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    if not path.is_dir() or not (path / "tunewright.json").exists():
+        raise ModelError(
+            Problem(where=str(run_folder), found="no tuned model is here", to_do="`tunewright run RECIPE` makes one")
+        )
+    return open_saved(path)
+
+
+def predict_lines(run_folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The prediction of each text."""
+    found = load(run_folder).predict(texts)
+    return [
+        {"text": text, "label": p.label, "probability": p.probability, "scores": p.scores}
+        for text, p in zip(texts, found, strict=True)
+    ]
+
+
+def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | None) -> tuple[Path, int]:
+    """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
+
+    Raises:
+        DataError: the text column is not there. ModelError: no tuned model.
+    """
+    predictor: Predictor = load(run_folder)
+    column = text or str(predictor.saved.card.get("text") or "text")
+    pair = predictor.saved.card.get("pair")
+    rows = data_side.read(source, data_side.Columns(column, None, pair))
+    out = out or source.with_name(f"{source.name.split('.')[0]}.predictions.csv")
+    if out.suffix not in (".csv", ".jsonl"):
+        raise DataError(Problem(where="--out", found=str(out), allowed="a .csv or .jsonl file"))
+    found = predictor.predict(
+        [row.text or "" for row in rows.rows], [row.pair or "" for row in rows.rows] if pair else None
+    )
+    lines: list[tuple[int, str | None, Any, str]] = [
+        (row.source.line, row.text, p, "") for row, p in zip(rows.rows, found, strict=True)
+    ]
+    lines += [(event.source.line, None, None, event.reason) for event in rows.events]
+    lines.sort(key=lambda line: line[0])
+    write_text(out, _csv(lines, predictor.labels) if out.suffix == ".csv" else _jsonl(lines))
+    return out, len(lines)
+
+
+def _csv(lines: Sequence[Any], labels: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["line", "text", "label", "probability", *(f"p_{label}" for label in labels), "problem"])
+    for line, text, p, problem in lines:
+        scores = ["" for _ in labels] if p is None else [f"{p.scores[label]:.6f}" for label in labels]
+        writer.writerow(
+            [
+                line,
+                text or "",
+                "" if p is None else p.label,
+                "" if p is None else f"{p.probability:.6f}",
+                *scores,
+                problem,
+            ]
+        )
+    return buffer.getvalue()
+
+
+def _jsonl(lines: Sequence[Any]) -> str:
+    return "".join(
+        json.dumps(
+            {"line": line, "text": text, "label": None if p is None else p.label,
+             "probability": None if p is None else p.probability, "scores": None if p is None else p.scores,
+             **({"problem": problem} if problem else {})},
+            ensure_ascii=False,
+        ) + "\n"
+        for line, text, p, problem in lines
+    )  # fmt: skip
+
+
+def facts_of(run_folder: Path) -> dict[str, Any]:
+    """Recipe, facts and verdict of a run.
+
+    Raises:
+        RunDamaged: the folder is no run.
+    """
+    recipe = recipe_of(run_folder)
+    folder = RunFolder(run_folder)
+    evidence = json.loads(folder.evidence.read_text(encoding="utf-8")) if folder.evidence.exists() else {}
+    figures = {
+        c["name"]: {name: c["metrics"][name] for name in ("accuracy", "f1_macro", "log_loss") if name in c["metrics"]}
+        for c in evidence.get("contenders", [])
+    }
+    return {"recipe": recipe.dump(), "run": folder.facts(), "verdict": evidence.get("verdict"), "figures": figures}
+
+
+def difference(first: Path, second: Path) -> list[dict[str, Any]]:
+    """Every leaf of recipe, lineage and figures in which two runs differ."""
+    sides = [_flat(facts_of(path)) for path in (first, second)]
+    skip = ("run.created", "run.timings", "run.name", "run.command", "recipe.folder", "run.speed", "run.fingerprint")
+    return [
+        {"what": name, "first": sides[0].get(name), "second": sides[1].get(name)}
+        for name in dict.fromkeys([*sides[0], *sides[1]])
+        if sides[0].get(name) != sides[1].get(name) and not name.startswith(skip)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        out: dict[str, Any] = {}
+        for name, inner in value.items():
+            out |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+        return out
+    return {prefix: value}

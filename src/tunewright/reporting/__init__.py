@@ -1,0 +1,14 @@
+"""One HTML file that a manager can read and an engineer can trust.
+
+    run folder --loading--> RunFiles --results, quotes, course, provenance--> views --template--> report.html
+                                              charts, svg, formatting
+
+The file opens offline, runs no script and loads nothing. Texts of the data are hostile until escaped: every value goes
+through Jinja's autoescape or `svg.element`, and a content security policy in the file forbids everything but its own
+style. The same run folder gives the same bytes. This package computes no statistics and imports neither torch nor
+scikit-learn.
+"""
+
+from tunewright.reporting.page import LIMIT, compose, render
+
+__all__ = ["LIMIT", "compose", "render"]

@@ -1,0 +1,422 @@
+"""From evidence.json to what the report shows of it: verdict, ladder, comparisons, classes, calibration.
+
+Pure functions from loaded values to views. They compute no statistics: every figure and interval is the evidence's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from tunewright.reporting import charts
+from tunewright.reporting.charts import Bin, Interval
+from tunewright.reporting.formatting import ABSENT, count, decimal, number, p_value, percent, points, shortened
+from tunewright.reporting.loading import mapping, rows, string, strings
+
+TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1_macro": "F1, macro",
+    "f1_micro": "F1, micro",
+    "f1_weighted": "F1, weighted",
+    "precision_macro": "Precision, macro",
+    "precision_micro": "Precision, micro",
+    "precision_weighted": "Precision, weighted",
+    "recall_macro": "Recall, macro",
+    "recall_micro": "Recall, micro",
+    "recall_weighted": "Recall, weighted",
+    "mcc": "Matthews correlation",
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "log_loss": "Log loss (lower is better)",
+    "brier": "Brier score (lower is better)",
+    "ece": "Calibration error, ECE (lower is better)",
+}
+"""Metrics in the order in which they are shown; others follow under their own names."""
+
+DECIMALS = frozenset({"mcc", "roc_auc", "pr_auc", "log_loss", "brier", "loss"})
+"""Metrics that are written as plain numbers; all others are shares, written as percentages."""
+
+WORDS = {"better": "Better", "worse": "Worse", "can't tell": "Can’t tell"}
+SIGNS = {"better": "▲", "worse": "▼", "can't tell": "≈"}
+KINDS = {"better": "better", "worse": "worse"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its interval as printed; `reason` says why a value is absent."""
+
+    text: str
+    bounds: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The head of the report."""
+
+    kind: str
+    word: str
+    sign: str
+    headline: str
+    sentence: str
+    facts: Sequence[tuple[str, str, str]]
+    chart: Markup | None
+    sides: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One contender of a forest plot."""
+
+    title: str
+    role: str
+    figure: Figure
+    strip: Markup | None
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A forest plot of one metric."""
+
+    metric: str
+    rungs: Sequence[Rung]
+    axis: Markup | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric for every contender, in the contenders' order."""
+
+    title: str
+    figures: Sequence[Figure]
+    method: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One paired test as printed."""
+
+    pair: str
+    metric: str
+    effect: Figure
+    test: str
+    p: str
+    holm: str
+    smallest: str
+    kind: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """The figures of one class."""
+
+    label: str
+    support: str
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a confusion matrix: rows counted, their share of the gold class, and its shade."""
+
+    items: str
+    share: str
+    shade: str
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix as a table (few classes) or a map (many), with the pairs confused most often."""
+
+    labels: Sequence[str]
+    lines: Sequence[tuple[str, Sequence[Cell], str]]
+    picture: Markup | None
+    pairs: Sequence[tuple[str, str, str, str]]
+    items: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A reliability diagram and its bins."""
+
+    chart: Markup | None
+    lines: Sequence[Sequence[str]]
+    error: Figure
+
+
+def kind_of(verdict: str) -> str:
+    """The style of a verdict: better, worse, or unsure for everything else."""
+    return KINDS.get(verdict, "unsure")
+
+
+def metric_title(name: str) -> str:
+    """The printed name of a metric."""
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def write_metric(name: str, value: Any) -> str:
+    """A metric's value as it is printed: a percentage, or a plain number."""
+    return decimal(value) if name in DECIMALS else percent(value)
+
+
+def read_interval(value: Any) -> Interval:
+    """The interval in a JSON object with value, low and high."""
+    found = mapping(value)
+    return Interval(number(found.get("value")), number(found.get("low")), number(found.get("high")))
+
+
+def write_figure(name: str, value: Any) -> Figure:
+    """A metric with its interval in brackets; a metric that could not be computed shows its reason."""
+    found = mapping(value)
+    interval = read_interval(value)
+    if interval.value is None:
+        return Figure(ABSENT, reason=string(found.get("reason"), "not computed"))
+    if interval.low is None or interval.high is None:
+        return Figure(write_metric(name, interval.value))
+    low, high = write_metric(name, interval.low), write_metric(name, interval.high)
+    return Figure(write_metric(name, interval.value), f"[{low.rstrip('%')}, {high.rstrip('%')}]")
+
+
+def contenders(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All contenders from the top of the ladder down: the tuned one, then the others by accuracy."""
+
+    def rung(one: Mapping[str, Any]) -> tuple[bool, float]:
+        reached = number(mapping(mapping(one.get("metrics")).get("accuracy")).get("value"))
+        return one.get("role") != "tuned", -(reached or 0.0)
+
+    return sorted(rows(evidence.get("contenders")), key=rung)
+
+
+def contender_title(evidence: Mapping[str, Any], name: Any) -> str:
+    """A contender's title, or its name where it has none."""
+    wanted = string(name)
+    for one in rows(evidence.get("contenders")):
+        if string(one.get("name")) == wanted:
+            return shortened(string(one.get("title"), wanted), 80) or wanted
+    return shortened(wanted, 80)
+
+
+def tuned(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tuned contender, or the first one where none is called tuned."""
+    return contenders(evidence)[0]
+
+
+def verdict(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict with its headline, its figures and the drawing of the effect."""
+    found = mapping(evidence.get("verdict"))
+    outcome = string(found.get("outcome"))
+    ours = contender_title(evidence, tuned(evidence).get("name"))
+    if outcome not in WORDS:
+        headline = f"{ours}, measured alone"
+        sentence = string(found.get("sentence"), "This run holds no paired comparison: there is no verdict.")
+        return Verdict("unsure", "No verdict", "○", headline, sentence, _facts(evidence, {}), None)
+    other = contender_title(evidence, found.get("against"))
+    headline = {
+        "better": f"{ours} is better than {other}",
+        "worse": f"{ours} is worse than {other}",
+    }.get(outcome, f"These data can’t tell {ours} from {other}")
+    interval = Interval(number(found.get("effect")), number(found.get("low")), number(found.get("high")))
+    smallest = number(found.get("smallest_detectable"))
+    chart = charts.effect(interval, smallest) if interval.value is not None else None
+    return Verdict(
+        kind=kind_of(outcome),
+        word=WORDS[outcome],
+        sign=SIGNS[outcome],
+        headline=headline.replace(" + ", "\N{NO-BREAK SPACE}+ "),
+        sentence=string(found.get("sentence")),
+        facts=_facts(evidence, found),
+        chart=chart,
+        sides=(other, ours),
+    )
+
+
+def _facts(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    confidence = percent(evidence.get("confidence"), 0)
+    items = (
+        f"Items, {string(evidence.get('split'), 'test')}",
+        count(evidence.get("items")),
+        "the same for every contender",
+    )
+    if not found:
+        return [items]
+    metric = metric_title(string(found.get("metric"))).lower()
+    bounds = f"[{points(found.get('low'))}, {points(found.get('high'))}]"
+    p = p_value(found.get("p_holm"))
+    return [
+        (f"Effect on {metric}, points", points(found.get("effect")), f"{bounds} at {confidence} confidence"),
+        ("p, Holm-corrected", p, "how often chance alone would show this much"),
+        ("Smallest detectable", points(found.get("smallest_detectable")).lstrip("+"), "points, with this many items"),
+        items,
+    ]
+
+
+def forests(evidence: Mapping[str, Any], names: Sequence[str] = ("accuracy", "f1_macro")) -> list[Forest]:
+    """The ladder in each metric that any contender has, all on one axis."""
+    ladder = contenders(evidence)
+    metrics = {name: [mapping(mapping(one.get("metrics")).get(name)) for one in ladder] for name in names}
+    axis = charts.shared_domain([read_interval(value) for values in metrics.values() for value in values])
+    return [_forest(evidence, name, values, axis) for name, values in metrics.items() if any(values)]
+
+
+def _forest(
+    evidence: Mapping[str, Any], metric: str, values: Sequence[Mapping[str, Any]], axis: tuple[float, float] | None
+) -> Forest:
+    ladder = contenders(evidence)
+    against = string(mapping(evidence.get("verdict")).get("against"))
+    named = zip(ladder, values, strict=True)
+    reference = next((read_interval(value) for one, value in named if string(one.get("name")) == against), None)
+    rungs = []
+    for one, value in zip(ladder, values, strict=True):
+        title = contender_title(evidence, one.get("name"))
+        figure = write_figure(metric, value)
+        told = f"{title}: {figure.text} {figure.bounds or figure.reason}".strip()
+        is_tuned = one.get("role") == "tuned"
+        strip = charts.strip(read_interval(value), axis, reference, is_tuned, told) if axis else None
+        rungs.append(Rung(title, "tuned" if is_tuned else "baseline", figure, strip))
+    return Forest(metric_title(metric), rungs, charts.strip_axis(axis) if axis else None)
+
+
+def metric_rows(evidence: Mapping[str, Any]) -> list[MetricRow]:
+    """Every metric that any contender has, in the known order."""
+    tables = [mapping(one.get("metrics")) for one in contenders(evidence)]
+    found = {name for table in tables for name in table}
+    order = [name for name in TITLES if name in found] + sorted(found - TITLES.keys())
+    result = []
+    for name in order:
+        methods = [string(mapping(table.get(name)).get("method")) for table in tables]
+        method = next((method for method in methods if method), "")
+        result.append(MetricRow(metric_title(name), [write_figure(name, table.get(name)) for table in tables], method))
+    return result
+
+
+def comparisons(evidence: Mapping[str, Any]) -> list[Comparison]:
+    """The paired tests as printed."""
+    result = []
+    for one in rows(evidence.get("comparisons")):
+        bounds = f"[{points(one.get('low'))}, {points(one.get('high'))}]" if number(one.get("low")) is not None else ""
+        said = string(one.get("verdict"))
+        discordant = one.get("discordant")
+        split = ""
+        if isinstance(discordant, list) and len(discordant) == 2:
+            split = f" ({count(discordant[0])} against {count(discordant[1])} items)"
+        first, second = (contender_title(evidence, one.get(key)) for key in ("contender", "against"))
+        result.append(
+            Comparison(
+                pair=f"{first} against {second}",
+                metric=metric_title(string(one.get("metric"))),
+                effect=Figure(points(one.get("effect")), bounds),
+                test=string(one.get("test")) + split,
+                p=p_value(one.get("p")),
+                holm=p_value(one.get("p_holm")),
+                smallest=points(one.get("smallest_detectable")).lstrip("+"),
+                kind=kind_of(said),
+                verdict=f"{SIGNS.get(said, '○')} {WORDS.get(said, said or 'none')}",
+            )
+        )
+    return result
+
+
+def family(evidence: Mapping[str, Any]) -> str:
+    """The number of tests that Holm's correction covers."""
+    sizes = [number(one.get("family")) for one in rows(evidence.get("comparisons"))]
+    return count(max((size for size in sizes if size is not None), default=None))
+
+
+CLASS_COLUMNS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "pr_auc": "PR AUC", "roc_auc": "ROC AUC"}
+
+
+def class_rows(evidence: Mapping[str, Any]) -> list[ClassRow]:
+    """The tuned contender's figures for each class."""
+    return [
+        ClassRow(
+            shortened(string(one.get("label"), "(none)"), 60),
+            count(one.get("support")),
+            [write_figure(column, one.get(column)) for column in CLASS_COLUMNS],
+        )
+        for one in rows(tuned(evidence).get("per_class"))
+    ]
+
+
+def confusion(evidence: Mapping[str, Any], few: int = 12, most: int = 60) -> Confusion | None:
+    """The tuned contender's confusion matrix; None where it is absent or its shape is not square."""
+    labels = [shortened(label, 60) for label in strings(evidence.get("labels"))]
+    counts = _square(tuned(evidence).get("confusion"))
+    if counts is None or len(counts) != len(labels):
+        return None
+    lines = []
+    for row, label in enumerate(labels if len(labels) <= few else []):
+        total = sum(counts[row])
+        cells = [_cell(found, total, row == column) for column, found in enumerate(counts[row])]
+        lines.append((label, cells, count(total)))
+    picture = None
+    if few < len(labels) <= most:
+        told = "Rows are gold classes, columns answers; the diagonal is right. The table lists the commonest errors."
+        picture = charts.heat_map(counts, f"Confusion of {len(labels)} classes", told)
+    return Confusion(labels, lines, picture, _pairs(labels, counts), count(sum(map(sum, counts))))
+
+
+def _square(value: Any) -> list[list[int]] | None:
+    if not isinstance(value, list) or not value:
+        return None
+    counts = []
+    for line in value:
+        if not isinstance(line, list) or len(line) != len(value):
+            return None
+        numbers = [number(found) for found in line]
+        if any(found is None or found < 0 for found in numbers):
+            return None
+        counts.append([int(found) for found in numbers if found is not None])
+    return counts
+
+
+def _cell(found: int, total: int, hit: bool) -> Cell:
+    part = found / total if total else 0.0
+    depth = 0 if found == 0 else min(6, 1 + int(6 * part))
+    return Cell(count(found), percent(part) if total else ABSENT, f"{'hit' if hit else 'miss'}-{depth}")
+
+
+def _pairs(labels: Sequence[str], counts: Sequence[Sequence[int]], limit: int = 12) -> list[tuple[str, str, str, str]]:
+    found = [
+        (items, row, column)
+        for row, line in enumerate(counts)
+        for column, items in enumerate(line)
+        if row != column and items > 0
+    ]
+    found.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    shares = [(labels[row], labels[column], items, items / sum(counts[row])) for items, row, column in found[:limit]]
+    return [(gold, output, count(items), percent(part)) for gold, output, items, part in shares]
+
+
+def calibration(evidence: Mapping[str, Any]) -> Calibration:
+    """The tuned contender's reliability diagram; without bins it has no chart."""
+    ours = tuned(evidence)
+    bins = [one for one in map(_bin, rows(mapping(ours.get("calibration")).get("bins"))) if one is not None]
+    error = write_figure("ece", mapping(ours.get("metrics")).get("ece"))
+    lines = [
+        (
+            f"{percent(one.low, 0)} to {percent(one.high, 0)}",
+            count(one.items),
+            percent(one.confidence),
+            percent(one.accuracy.value),
+            f"[{percent(one.accuracy.low).rstrip('%')}, {percent(one.accuracy.high).rstrip('%')}]",
+        )
+        for one in bins
+    ]
+    if not bins:
+        return Calibration(None, [], error)
+    told = "Points on the diagonal are answers as sure as they are right; the table has every bin."
+    return Calibration(charts.reliability(bins, "Reliability: share right against confidence", told), lines, error)
+
+
+def _bin(value: Mapping[str, Any]) -> Bin | None:
+    low, high, items = (number(value.get(key)) for key in ("low", "high", "items"))
+    confidence, accuracy = number(value.get("confidence")), number(value.get("accuracy"))
+    if low is None or high is None or not items or items < 0 or confidence is None:
+        return None
+    spread = Interval(accuracy, number(value.get("accuracy_low")), number(value.get("accuracy_high")))
+    return Bin(low, high, int(items), confidence, spread)

@@ -1,0 +1,432 @@
+"""A recipe, carried out: read, baselines, train, predict, evidence, report. Every stage leaves a value in the folder.
+
+`work` is a generator of events: it prints nothing. Stages whose inputs are unchanged are not done again, and a run that
+was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tunewright
+from tunewright import data as data_side
+from tunewright.core.errors import DataError, Problem, RunDamaged
+from tunewright.core.files import sha256
+from tunewright.core.records import Record
+from tunewright.core.tensors import Report
+from tunewright.encoding import Example, encode
+from tunewright.evaluation import Contender, gather, write_evidence
+from tunewright.evaluation import predictions as predictions_files
+from tunewright.evaluation.baselines import linear, majority, tfidf
+from tunewright.fitting import Fit, Resumed, Validated, fit, predictions, prepare_fit
+from tunewright.models import rows
+from tunewright.models.forward import ModelForward
+from tunewright.models.loading import Loaded, find, load, tokenizing
+from tunewright.models.precision import chosen
+from tunewright.models.saving import open_saved, save
+from tunewright.models.scoring import features
+from tunewright.recipe import Recipe, families, parse, read, write
+from tunewright.reporting import render
+from tunewright.tracking import RunFolder, machine, versions
+from tunewright.training import Checkpoints
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: `kind` is stage, step, validation, resumed, note or finished."""
+
+    kind: str
+    name: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run leaves: its folder, its evidence, and where the report is."""
+
+    folder: Path
+    evidence: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """better, worse or can't tell."""
+        return str(self.evidence["verdict"]["outcome"])
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+
+def run(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    folder: str | Path | None = None,
+    changes: Sequence[str] = (),
+    fresh: bool = False,
+) -> Outcome:
+    """Carries out a recipe from file, mapping or object, and returns what it left.
+
+    Raises:
+        TunewrightError: see `tunewright.core.errors`.
+    """
+    prepared, base, default = _given(recipe, changes)
+    place = Path(folder or prepared.folder or default)
+    for _ in work(prepared, place, base=base, fresh=fresh):
+        pass
+    return Outcome(place, json.loads((place / "evidence.json").read_text(encoding="utf-8")))
+
+
+def _given(recipe: Any, changes: Sequence[str]) -> tuple[Recipe, Path, str]:
+    if isinstance(recipe, (str, Path)):
+        path = Path(recipe)
+        return read(path, changes), path.parent, f"runs/{path.stem}"
+    if isinstance(recipe, Mapping):
+        from tunewright.recipe import changed
+
+        recipe = parse(changed(dict(recipe), changes))
+    families()
+    return recipe, Path(), f"runs/{Path(recipe.data.train[0]).stem}"
+
+
+def work(
+    recipe: Recipe,
+    place: Path,
+    *,
+    base: Path = Path(),
+    fresh: bool = False,
+    until: str = "report",
+    retrain: bool = True,
+    command: str = "",
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Carries out the stages up to `until` ("train" or "report").
+
+    Args:
+        place: the run folder.
+        base: what the recipe's paths are relative to.
+        fresh: forget what an earlier run left in the folder.
+        retrain: False refuses to train: only what comes after it is done.
+        stop: asked after every step; True ends the run with a checkpoint.
+
+    Raises:
+        RunDamaged: the folder holds a run of another recipe, or is in use.
+    """
+    folder = RunFolder(place)
+    with folder.locked():
+        if fresh:
+            folder.clear()
+        job = _Job(recipe, folder, base, command, stop)
+        yield from job.begin(retrain)
+        yield from job.prepare()
+        yield from job.load_model()
+        if until == "report":
+            yield from job.baselines()
+        yield from job.train()
+        if until == "report":
+            yield from job.predict()
+            yield from job.judge()
+        folder.note({"status": "finished" if until == "report" else "trained", "timings": job.timings})
+        yield Event("finished", str(place))
+
+
+class _Job:
+    """The stages of one run, in order; each leaves its value in the folder."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, base: Path, command: str, stop: Callable[[], bool]) -> None:
+        self.recipe, self.folder, self.base, self.command, self.stop = recipe, folder, base, command, stop
+        self.options = recipe.options(base)
+        self.timings: dict[str, float] = {}
+        self.splits: dict[str, list[Record]] = {}
+        self.examples: dict[str, list[Example]] = {}
+        self.loaded: Loaded | None = None
+        self.tuned: ModelForward | None = None
+        self.fingerprint = ""
+        self.began = time.perf_counter()
+
+    def begin(self, retrain: bool) -> Iterator[Event]:
+        """Checks that the folder is free or holds this very run; writes the recipe with every default."""
+        absolute = self.recipe.model_copy(
+            update={"data": self.recipe.data.model_copy(update={n: getattr(self.options, n) for n in ("train", "validation", "test")})}
+        )  # fmt: skip
+        self.found = find(self._model_name(), self.recipe.model.revision)
+        weights, tokenizer = self.found.fingerprint()
+        paths = [Path(p) for p in (*self.options.train, *self.options.validation, *self.options.test)]
+        files = {str(p): sha256(p) if p.is_file() else "folder" for p in paths if p.exists()}
+        known = self.folder.facts()
+        if not retrain and not (self.folder.stages.exists() and self.folder.model.is_dir()):
+            raise RunDamaged(
+                Problem(where=str(self.folder.path), found="no trained model is here", to_do="`tunewright train` first")
+            )
+        missing = len(files) < len(paths)
+        if missing and known.get("fingerprint") and self.folder.done("data", known["fingerprint"]):
+            self.fingerprint = known["fingerprint"]
+        else:
+            parts = [absolute.fingerprint(), weights, tokenizer, *sorted(files.values())]
+            self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        if known and known.get("fingerprint") != self.fingerprint:
+            raise RunDamaged(
+                Problem(
+                    where=str(self.folder.path),
+                    found="this folder holds a run of another recipe, base model or data",
+                    allowed="an empty folder, or the run of this very recipe",
+                    to_do="choose another --folder, or start anew with --fresh (which removes the run that is there)",
+                )
+            )
+        self.timings = dict(known.get("timings", {}))
+        write(absolute, self.folder.recipe)
+        self.folder.note(
+            {
+                "name": self.folder.name,
+                "status": "running",
+                "created": known.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
+                "tunewright": tunewright.__version__,
+                "command": self.command or known.get("command", ""),
+                "task": self.recipe.task,
+                "fingerprint": self.fingerprint,
+                "recipe_sha256": absolute.fingerprint(),
+                "seed": self.recipe.seed,
+                "machine": machine(),
+                "versions": versions(),
+                "model": {**known.get("model", {}), "name": self.recipe.model.name, "source": self.found.place,
+                          "sha256": weights, "tokenizer_sha256": tokenizer},
+                "adaptation": next(iter(absolute.dump()["adaptation"])),
+            }
+        )  # fmt: skip
+        yield from ()
+
+    def _model_name(self) -> str:
+        """A relative folder is meant from the recipe, and only then from here."""
+        name = self.recipe.model.name
+        return str(self.base / name) if (self.base / name).is_dir() and not Path(name).is_dir() else name
+
+    def prepare(self) -> Iterator[Event]:
+        """Reads, cleans and splits; the ledger must balance."""
+        yield Event("stage", "data")
+        if not self.folder.done("data", self.fingerprint):
+            began = time.perf_counter()
+            prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
+            _enough(prepared)
+            data_side.write(prepared, self.folder.data)
+            sizes = {name: len(part) for name, part in prepared.splits.items()}
+            self.folder.note({"data": {"files": [f.as_json() for f in prepared.files], "splits": sizes}})
+            self.folder.finish("data", self.fingerprint)
+            self.timings["read"] = round(time.perf_counter() - began, 3)
+            for warning in prepared.warnings:
+                yield Event("note", str(warning))
+        self.splits = data_side.load(self.folder.data)
+        ledger = json.loads((self.folder.data / "ledger.json").read_text(encoding="utf-8"))
+        sizes = {name: len(part) for name, part in self.splits.items()}
+        yield Event("data", "", {"splits": sizes, "ledger": ledger, "card": self._card()})
+
+    def _card(self) -> dict[str, Any]:
+        card: dict[str, Any] = json.loads((self.folder.data / "card.json").read_text(encoding="utf-8"))
+        return card
+
+    def load_model(self) -> Iterator[Event]:
+        """The base model and every split's examples."""
+        yield Event("stage", "model")
+        began = time.perf_counter()
+        labels = sorted({r.label for r in self.splits["train"] if r.label is not None})
+        self.loaded = load(self.found, labels, self.recipe.seed)
+        limit = min(self.recipe.model.max_tokens or 512, self.loaded.limit)
+        places = {name: i for i, name in enumerate(self.loaded.labels)}
+        tokenize = tokenizing(self.loaded.tokenizer)
+        self.limit = limit
+        self.examples = {name: encode(part, tokenize, places, limit) for name, part in self.splits.items()}
+        cut = sum(e.full > limit for e in self.examples["train"])
+        self.timings["load"] = round(time.perf_counter() - began, 3)
+        facts = {
+            **self.folder.facts()["model"],
+            "parameters": sum(p.numel() for p in self.loaded.model.parameters()),
+            "architecture": type(self.loaded.model).__name__,
+            "precision": chosen(self.recipe.model.precision),
+            "head": self.loaded.head,
+            "max_tokens": limit,
+            "texts_cut": cut,
+        }
+        self.folder.note({"model": facts})
+        if cut:
+            yield Event("note", f"{cut} of {len(self.examples['train'])} training texts are longer than {limit} tokens "
+                        "and are cut there (model.max_tokens)")  # fmt: skip
+        yield Event("model", self.found.name, facts)
+
+    def baselines(self) -> Iterator[Event]:
+        """The ladder below the tuned model, on the same items."""
+        assert self.loaded is not None
+        key = hashlib.sha256(f"{self.fingerprint}{self.recipe.evaluation.baselines}".encode()).hexdigest()
+        if self.folder.done("baselines", key):
+            return
+        yield Event("stage", "baselines")
+        began = time.perf_counter()
+        train, test, seed = self.splits["train"], self.splits["test"], self.recipe.seed
+        labels, held = self.loaded.labels, self.splits["validation"]
+        made: list[Contender] = []
+        for name in self.recipe.evaluation.baselines:
+            yield Event("note_quiet", f"baseline {name}")
+            if name == "majority":
+                made.append(majority(train, test, labels=labels))
+            elif name == "tfidf":
+                made.append(tfidf(train, test, seed, validation=held or None, labels=labels))
+            else:
+                made.append(self._linear(seed))
+        for contender in made:
+            predictions_files.write(self.folder.path, contender)
+        self.folder.finish("baselines", key)
+        self.timings["baselines"] = round(time.perf_counter() - began, 3)
+
+    def _linear(self, seed: int) -> Contender:
+        assert self.loaded is not None
+        forward = ModelForward(self.loaded.model, precision=chosen(self.recipe.model.precision))
+        found = {name: features(forward, part) for name, part in self.examples.items() if name != "test"}
+        began = time.perf_counter()
+        found["test"] = features(forward, self.examples["test"])
+        spent = (time.perf_counter() - began) / max(len(self.examples["test"]), 1)
+        forward.release()
+        held = self.splits["validation"]
+        return linear(
+            found["train"], self.splits["train"], found["test"], self.splits["test"], seed,
+            validation_features=found["validation"] if held else None, validation=held or None,
+            labels=self.loaded.labels, seconds=spent,
+        )  # fmt: skip
+
+    def train(self) -> Iterator[Event]:
+        """Trains, or finds that it was done; leaves the tuned model in `model/`."""
+        assert self.loaded is not None
+        if self.folder.done("train", self.fingerprint) and self.folder.model.is_dir():
+            yield Event("note_quiet", "training is done already")
+            return
+        yield Event("stage", "train")
+        began = time.perf_counter()
+        job = prepare_fit(
+            self.recipe, self.loaded, self.examples["train"], self.examples["validation"], self.loaded.labels
+        )
+        facts = {**self.folder.facts()["model"], "layout": job.forward.layout,
+                 "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
+        self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})
+        yield Event("plan", "", {"steps": job.plan.steps, "per_epoch": job.per_epoch, "rate": job.rate})
+        checkpoints = Checkpoints(self.folder.checkpoints, self.fingerprint)
+        fresh = checkpoints.last()[0] is None
+        if fresh:
+            self.folder.cut(self.folder.history, 0)
+            self.folder.cut(self.folder.evaluations, 0)
+        tokens = 0
+        for happening in fit(job, checkpoints, self.stop):
+            if isinstance(happening, Report):
+                tokens += sum(job.windows.lengths[i] for i in happening.rows)
+            yield self._happened(happening, job)
+        self.folder.close()
+        spent = time.perf_counter() - began
+        self.timings["train"] = round(spent + (0 if fresh else self.timings.get("train", 0)), 3)
+        self._finish_training(job, spent, tokens)
+
+    def _happened(self, happening: Report | Validated | Resumed, job: Fit) -> Event:
+        if isinstance(happening, Resumed):
+            self.folder.cut(self.folder.history, happening.step)
+            self.folder.cut(self.folder.evaluations, happening.step)
+            return Event("resumed", "", {"step": happening.step, "damaged": [str(p) for p in happening.damaged]})
+        if isinstance(happening, Validated):
+            row = {"step": happening.step, "epoch": happening.epoch, "split": "validation",
+                   "metrics": dict(happening.metrics), "best": happening.best}  # fmt: skip
+            self.folder.append(self.folder.evaluations, row)
+            return Event("validation", "", row)
+        row = {
+            "step": happening.step + 1, "epoch": job.epoch(happening.step), "loss": happening.loss,
+            "parts": dict(happening.parts), "totals": dict(happening.totals),
+            "gradient_norm": happening.gradient_norm, "rate": happening.rate,
+        }  # fmt: skip
+        self.folder.append(self.folder.history, row)
+        return Event("step", "", row)
+
+    def _finish_training(self, job: Fit, spent: float, tokens: int) -> None:
+        assert self.loaded is not None
+        job.forward.release()
+        inner = job.model.get_base_model() if hasattr(job.model, "get_base_model") else job.model
+        rows.remove(inner)
+        adaptation = next(iter(self.recipe.dump()["adaptation"]))
+        extra = {"precision": job.forward.precision, "max_tokens": self.limit, "text": self.recipe.data.text,
+                 "pair": self.recipe.data.pair, "layout": job.forward.layout}  # fmt: skip
+        save(self.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
+        self.tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision)
+        done = job.windows.drawn
+        self.folder.note(
+            {
+                "training": {"steps": job.step, "planned_steps": job.plan.steps, "epochs": job.epoch(job.step),
+                             "best_step": job.stopping.best_step or job.step, "stopped_early": job.stopped_early,
+                             "examples": done},
+                "speed": {"train_examples_per_second": round(done / self.timings["train"], 1),
+                          "train_tokens_per_second": round(tokens / spent, 1) if tokens else None,
+                          "peak_memory_mib": _peak()},
+            }
+        )  # fmt: skip
+        self.folder.finish("train", self.fingerprint)
+        Checkpoints(self.folder.checkpoints, self.fingerprint).clear()
+
+    def predict(self) -> Iterator[Event]:
+        """The tuned model's word on every test and validation item."""
+        assert self.loaded is not None
+        if self.folder.done("predict", self.fingerprint):
+            return
+        yield Event("stage", "predict")
+        if self.tuned is None:
+            saved = open_saved(self.folder.model)
+            self.tuned = ModelForward(saved.model, precision=saved.precision)  # type: ignore[arg-type]
+        began = time.perf_counter()
+        title = f"Fine-tuned {Path(self.recipe.model.name).name}"
+        for split in ("test", "validation"):
+            if self.examples[split]:
+                found = predictions(self.tuned, self.examples[split], self.loaded.labels, "tuned", split)
+                predictions_files.write(self.folder.path, Contender(found, title, "tuned"))
+        spent = time.perf_counter() - began
+        n = len(self.examples["test"]) + len(self.examples["validation"])
+        speed = {**self.folder.facts().get("speed", {}), "predict_examples_per_second": round(n / spent, 1)}
+        self.folder.note({"speed": {**speed, "peak_memory_mib": max(_peak(), speed.get("peak_memory_mib") or 0)}})
+        self.timings["predict"] = round(spent, 3)
+        self.folder.finish("predict", self.fingerprint)
+
+    def judge(self) -> Iterator[Event]:
+        """Evidence from the predictions alone, and the report."""
+        yield Event("stage", "evidence")
+        began = time.perf_counter()
+        wanted = self.recipe.evaluation
+        contenders = [
+            c for c in predictions_files.read_all(self.folder.path, "test")
+            if c.role == "tuned" or c.name in wanted.baselines
+        ]  # fmt: skip
+        evidence = gather(
+            contenders, metric=wanted.metric, confidence=wanted.confidence, resamples=wanted.resamples,
+            seed=self.recipe.seed,
+        )  # fmt: skip
+        write_evidence(self.folder.path, evidence)
+        self.timings["evidence"] = round(time.perf_counter() - began, 3)
+        self.timings["total"] = round(time.perf_counter() - self.began, 3)
+        self.folder.note({"timings": self.timings, "status": "finished"})
+        render(self.folder.path)
+        yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
+
+
+def _enough(prepared: data_side.Prepared) -> None:
+    """Refuses a test set that could prove nothing."""
+    problems = []
+    test = [r for r in prepared.splits["test"] if r.label is not None]
+    if len(test) < 2:
+        problems.append(
+            Problem(where="data, test split", found=f"{len(test)} labelled rows", allowed="at least 2, better 200",
+                    to_do="bring more rows, or raise data.shares.test")
+        )  # fmt: skip
+    if problems:
+        raise DataError(*problems)
+
+
+def _peak() -> int:
+    """Peak resident memory of this process in MiB."""
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(used / (2**20 if sys.platform == "darwin" else 2**10))

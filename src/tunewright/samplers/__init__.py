@@ -1,0 +1,7 @@
+"""Which example comes next. A sampler sees ids, labels, lengths and past losses; never a tensor."""
+
+from tunewright.samplers.balanced import Balanced
+from tunewright.samplers.length import LengthAware
+from tunewright.samplers.shuffle import Shuffle
+
+__all__ = ["Balanced", "LengthAware", "Shuffle"]

@@ -1,0 +1,279 @@
+"""What the command line shows: progress, tables, verdicts and errors. Decides nothing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tunewright.core.errors import Problem, TunewrightError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_STAGES = {
+    "data": "Reading, cleaning and splitting the data",
+    "model": "Loading the base model",
+    "baselines": "Fitting the baselines",
+    "train": "Training",
+    "predict": "Predicting the held-out rows",
+    "evidence": "Weighing the evidence",
+}
+_COLOURS = {"better": "green", "worse": "red", "can't tell": "yellow"}
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM end the run after the step under way, with a checkpoint; a second Ctrl-C ends it at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        err.print("[yellow]stopping after this step; once more to stop at once[/]")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
+    """Shows the events of a run as they come; returns the evidence, where there is any."""
+    evidence: dict[str, Any] | None = None
+    if quiet:
+        for event in events:
+            if event.kind == "verdict":
+                evidence = dict(event.values)
+        return evidence
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(),
+               TextColumn("{task.fields[more]}"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=out, transient=True) as bar:
+        task: Any = None
+        began = time.monotonic()
+        for event in events:
+            if event.kind == "stage":
+                out.print(f"[bold]{_STAGES[event.name]}[/]")
+            elif event.kind == "data":
+                _data(event.values)
+            elif event.kind == "model":
+                _model(event.name, event.values)
+            elif event.kind == "note":
+                out.print(f"  [yellow]{escape(event.name)}[/]")
+            elif event.kind == "plan":
+                began = time.monotonic()
+                task = bar.add_task("  step", total=event.values["steps"], more="")
+                out.print(f"  {event.values['steps']} steps, learning rate {event.values['rate']:g}")
+            elif event.kind == "resumed":
+                step = event.values["step"]
+                for damaged in event.values["damaged"]:
+                    out.print(f"  [yellow]{escape(damaged)}[/]")
+                out.print(f"  going on after step {step}" if step else "  no whole checkpoint is left: starting again")
+                bar.update(task, completed=step)
+            elif event.kind == "step":
+                row = event.values
+                done = row["step"] / max(time.monotonic() - began, 1e-9)
+                bar.update(task, completed=row["step"], more=f"loss {row['loss']:.3f}  {done:.1f} steps/s")
+            elif event.kind == "validation":
+                _validation(event.values)
+            elif event.kind == "verdict":
+                evidence = dict(event.values)
+            if event.kind in ("stage", "finished") and task is not None and event.name != "train":
+                bar.remove_task(task)
+                task = None
+    return evidence
+
+
+def _data(values: Mapping[str, Any]) -> None:
+    ledger = values["ledger"]["stages"]
+    read, sizes = ledger[0], values["splits"]
+    used = sum(sizes.values())
+    total = read["in"] + sum(stage["added"] for stage in ledger)
+    gone = ", ".join(
+        f"{d['count']} {d['title'].lower()}" for d in values["card"].get("defects", []) if d["count"]
+    )  # fmt: skip
+    out.print(f"  {total} rows in, {used} used: " + ", ".join(f"{n} {name}" for name, n in sizes.items()))
+    if gone:
+        out.print(f"  found: {escape(gone)}")
+
+
+def _model(name: str, facts: Mapping[str, Any]) -> None:
+    head = "its own head" if facts["head"] == "checkpoint" else "a new head"
+    out.print(f"  {escape(name)}: {facts['architecture']}, {facts['parameters'] / 1e6:.1f} million parameters, {head}, "
+              f"{facts['precision']}")  # fmt: skip
+
+
+def _validation(row: Mapping[str, Any]) -> None:
+    shown = "  ".join(f"{k} {v:.4f}" for k, v in row["metrics"].items() if v is not None)
+    out.print(f"  epoch {row['epoch']:g}, validation: {shown}" + ("  [green]best[/]" if row["best"] else ""))
+
+
+def finished(place: Path, evidence: Mapping[str, Any] | None) -> None:
+    """The verdict, the ladder, and where the report is."""
+    if evidence is None:
+        out.print(f"\nTrained. [bold]tunewright evaluate {place}[/] compares it with the baselines.")
+        return
+    judged(place, evidence)
+    out.print(f"report: [bold]{(place / 'report.html').resolve()}[/]", soft_wrap=True)
+    out.print(f"model:  {(place / 'model').resolve()}", soft_wrap=True)
+    out.print(f'try it: tunewright predict {place} "your text"', soft_wrap=True)
+
+
+def judged(place: Path, evidence: Mapping[str, Any]) -> None:
+    """The ladder of contenders with intervals, and the verdict."""
+    table = Table(box=None, padding=(0, 2), title=None)
+    percent = f"{100 * evidence['confidence']:g}%"
+    for name in ("", "accuracy", f"{percent} interval", "macro F1", "log-loss"):
+        table.add_column(name, justify="left" if not name else "right")
+    order = sorted(evidence["contenders"], key=lambda c: -(c["metrics"]["accuracy"]["value"] or 0))
+    for c in order:
+        m = c["metrics"]
+        cells = [_figure(m["accuracy"]), _interval(m["accuracy"]), _figure(m["f1_macro"]), _plain(m["log_loss"])]
+        table.add_row(escape(c["title"]), *cells, style="bold" if c["role"] == "tuned" else "")
+    out.print()
+    out.print(table)
+    verdict = evidence["verdict"]
+    colour = _COLOURS.get(verdict["outcome"], "white")
+    out.print(Panel(escape(verdict["sentence"]), title=f"[bold {colour}]{verdict['outcome']}[/]", border_style=colour))
+
+
+def compared(evidence: Mapping[str, Any]) -> None:
+    """Two runs beside each other."""
+    judged(Path(), evidence)
+    left = {name: n for name, n in evidence["left_out"].items() if n}
+    if left:
+        out.print(
+            "left out, as only one run has them: " + ", ".join(f"{n} items of {name}" for name, n in left.items())
+        )
+
+
+def _figure(metric: Mapping[str, Any]) -> str:
+    return "–" if metric.get("value") is None else f"{100 * metric['value']:.1f}%"
+
+
+def _interval(metric: Mapping[str, Any]) -> str:
+    if metric.get("low") is None:
+        return "–"
+    return f"{100 * metric['low']:.1f} to {100 * metric['high']:.1f}"
+
+
+def _plain(metric: Mapping[str, Any]) -> str:
+    return "–" if metric.get("value") is None else f"{metric['value']:.3f}"
+
+
+def started(recipe: Path, guess: Mapping[str, Any]) -> None:
+    """What `init` guessed, and what comes next."""
+    out.print(f"[bold]{recipe}[/] written for {guess['rows']} rows ({guess['format']})")
+    out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(str(guess['label']))}")
+    if guess["pair"]:
+        out.print(f"  pair:  {escape(guess['pair'])}")
+    for line in guess["evidence"]:
+        out.print(f"  [dim]{escape(line)}[/]")
+    out.print(f"next: [bold]tunewright check {recipe}[/], then [bold]tunewright run {recipe}[/]")
+
+
+def checked(found: Any, recipe: Path) -> None:
+    """What `check` found."""
+    facts = found.facts
+    if "splits" in facts:
+        out.print("splits:  " + ", ".join(f"{n} {name}" for name, n in facts["splits"].items()))
+        out.print("classes: " + escape(", ".join(f"{label} {n}" for label, n in list(facts["classes"].items())[:20])))
+        if facts["defects"]:
+            out.print("defects: " + escape(", ".join(f"{code} {n}" for code, n in facts["defects"].items())))
+    if "tokens" in facts:
+        t = facts["tokens"]
+        out.print(f"tokens:  median {t['median']}, 95% below {t['p95']}, longest {t['longest']}, limit {t['limit']}: "
+                  f"{t['share_cut']:.1%} of the texts would be cut")  # fmt: skip
+    if "model" in facts:
+        m = facts["model"]
+        learns = "" if m["trainable"] is None else f", {m['trainable'] / 1e6:.2f} million learn"
+        out.print(f"model:   {escape(m['name'])}, {m['architecture']}, {m['parameters'] / 1e6:.1f} million parameters{learns}, "
+                  f"{m['layout']}, {m['precision']}, {'new head' if m['head'] == 'new' else 'own head'}")  # fmt: skip
+        out.print(f"plan:    {facts['training']['steps']} steps, rate {facts['training']['rate']:g}")
+    for problem in found.warnings:
+        _problem(problem, "yellow", "warning")
+    for problem in found.errors:
+        _problem(problem, "red", "error")
+    if found.errors:
+        out.print(f"[red]{len(found.errors)} to mend before `tunewright run {recipe}`[/]")
+    else:
+        out.print(f"[green]ready:[/] tunewright run {recipe}")
+
+
+def _problem(problem: Problem, colour: str, kind: str, to: Console = out) -> None:
+    to.print(f"[{colour}]{kind}:[/] [bold]{escape(problem.where)}[/]: {escape(problem.found)}", soft_wrap=True)
+    if problem.allowed:
+        to.print(f"  allowed: {escape(problem.allowed)}", soft_wrap=True)
+    if problem.to_do:
+        to.print(f"  to do:   {escape(problem.to_do)}", soft_wrap=True)
+
+
+def failed(error: TunewrightError) -> None:
+    """Every problem of an error, on standard error."""
+    sys.stdout.flush()
+    colour = "yellow" if error.exit_code == 130 else "red"
+    for problem in error.problems:
+        _problem(problem, colour, error.kind.replace("_", " ") + ("" if error.exit_code == 130 else " error"), err)
+
+
+def listed_runs(rows: Sequence[Mapping[str, Any]], root: Path) -> None:
+    """A line a run."""
+    if not rows:
+        out.print(f"no runs in {root}")
+        return
+    table = Table(box=None, padding=(0, 2))
+    for name in ("run", "status", "model", "adaptation", "accuracy", "verdict", "created"):
+        table.add_column(name, justify="right" if name == "accuracy" else "left")
+    for row in rows:
+        accuracy = "–" if row.get("accuracy") is None else f"{100 * row['accuracy']:.1f}%"
+        verdict = (
+            f"{row['verdict']} than {row['against']}"
+            if row.get("verdict") in ("better", "worse")
+            else row.get("verdict")
+        )
+        cells = (row["name"], row["status"], row.get("model"), row.get("adaptation"), accuracy, verdict, row["created"])
+        table.add_row(*(escape(str(cell if cell is not None else "–")) for cell in cells))
+    out.print(table)
+
+
+def shown_run(facts: Mapping[str, Any]) -> None:
+    """A run in short, then its recipe."""
+    import yaml
+
+    run = facts["run"]
+    out.print(f"[bold]{escape(str(run.get('name')))}[/]  {run.get('status')}  {run.get('created')}")
+    if facts["verdict"]:
+        out.print(escape(facts["verdict"]["sentence"]))
+    for name, figures in facts["figures"].items():
+        out.print(f"  {name:<10} accuracy {_figure(figures['accuracy'])} ({_interval(figures['accuracy'])})")
+    for name in ("training", "speed", "timings", "machine"):
+        if run.get(name):
+            out.print(f"{name}: " + escape(", ".join(f"{k} {v}" for k, v in run[name].items())))
+    out.print(escape(yaml.safe_dump(facts["recipe"], sort_keys=False, allow_unicode=True)))
+
+
+def shown_difference(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What differs, one row each."""
+    if not rows:
+        out.print("no difference")
+        return
+    table = Table(box=None, padding=(0, 2))
+    for name in ("what", "first", "second"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(row[name])) for name in ("what", "first", "second")))
+    out.print(table)

@@ -1,0 +1,22 @@
+"""What every test may use: the shared real data, where they are, and quiet, repeatable PyTorch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data and models; the test is skipped where it is absent."""
+    place = Path(os.environ.get("TUNEWRIGHT_SHARED", ROOT.parent / "shared"))
+    if not (place / "data").is_dir():
+        pytest.skip(f"real data are not here: {place} is no folder with data/ in it (TUNEWRIGHT_SHARED names it)")
+    return place

@@ -1,0 +1,208 @@
+"""What every registered adaptation must do, on the plain toy and on a small BERT behind the packed forward.
+
+Registering one without a row in `TABLE` fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy_batches import CLASSES, batch, rows
+
+import tunewright.adaptations
+from tunewright.adaptations import Frozen, Full, Lora
+from tunewright.core.errors import RecipeError
+from tunewright.core.registry import build, dump, members
+from tunewright.core.tensors import Report, trainable
+from tunewright.models.forward import ModelForward
+from tunewright.models.toy import Toy, toy_bert
+from tunewright.objectives import CrossEntropy
+from tunewright.training.checkpoint import restore
+from tunewright.training.loop import train
+from tunewright.updates import AdamW
+
+assert tunewright.adaptations.__all__
+Learns = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to adapt and a way to call it."""
+
+    name: str
+
+    def model(self) -> nn.Module:
+        return Toy(CLASSES, seed=1) if self.name == "toy" else toy_bert(CLASSES, seed=1)[0]
+
+    def forward(self, model: nn.Module) -> Any:
+        return model if self.name == "toy" else ModelForward(model)
+
+
+def layer(name: str, *numbers: int) -> bool:
+    return any(f".{n}." in name for n in numbers)
+
+
+ADDED: Learns = lambda name: "lora_" in name or "modules_to_save" in name  # noqa: E731
+TOY, BERT = Subject("toy"), Subject("bert")
+
+# member -> (configuration, where it is tried, which of the adapted model's parameters learn)
+TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
+    "full": [(Full(), TOY, lambda name: True), (Full(), BERT, lambda name: True)],
+    "frozen": [
+        (Frozen(top=1), TOY, lambda n: not layer(n, 0) and "embed" not in n),
+        (Frozen(top=0), BERT, lambda n: "pooler" in n or "classifier" in n),
+        (Frozen(top=2), BERT, lambda n: "embeddings" not in n),
+        (Frozen(layers=(1,), embeddings=False), BERT, lambda n: not layer(n, 1)),
+        (Frozen(patterns=("*attention*", "*pooler*")), BERT,
+         lambda n: not any(part in n for part in ("attention", "pooler", "embeddings"))),
+        (Frozen(top=1, patterns=("*norm1*",), embeddings=False), TOY, lambda n: not layer(n, 0) and "norm1" not in n),
+    ],
+    "lora": [
+        (Lora(rank=4, targets=("query", "value")), TOY, ADDED),
+        (Lora(rank=4), BERT, ADDED),
+        (Lora(rank=2, alpha=8.0, targets=("query", "dense"), rank_stabilised=True), BERT, ADDED),
+        (Lora(rank=2, dropout=0.2), BERT, ADDED),
+    ],
+}  # fmt: skip
+CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
+every = pytest.mark.parametrize(("adaptation", "subject", "learns"), CASES)
+BATCH = batch(rows(6), seed=5)
+
+
+@torch.no_grad()
+def scores(subject: Subject, model: nn.Module) -> Tensor:
+    model.eval()
+    out: Tensor = subject.forward(model)(BATCH)
+    return out.clone()
+
+
+def learn(subject: Subject, model: nn.Module, steps: int = 3) -> list[Report]:
+    model.train()
+    forward, parameters = subject.forward(model), trainable(model)
+    windows = iter(lambda: [BATCH], None)
+    return list(train(forward, windows, CrossEntropy(), AdamW(rate=0.02).bind(parameters), parameters, steps=steps))
+
+
+def test_every_registered_adaptation_is_here() -> None:
+    assert set(TABLE) == set(members("adaptation"))
+    for name, cases in TABLE.items():
+        assert all(type(adaptation) is members("adaptation")[name] for adaptation, _, _ in cases)
+        assert {subject.name for _, subject, _ in cases} == {"toy", "bert"}, f"{name} is to be tried on both"
+
+
+@every
+def test_attaching_changes_no_score(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    before = scores(subject, subject.model())
+    assert torch.equal(scores(subject, adaptation.attach(subject.model(), 0)), before)
+
+
+@every
+def test_only_its_own_parameters_learn(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    base = subject.model()
+    was = {name: (p, p.detach().clone()) for name, p in base.named_parameters()}
+    buffers = {name: b.clone() for name, b in base.named_buffers()}
+    model = adaptation.attach(base, 0)
+    named = {name for name, _ in model.named_parameters() if learns(name)}
+    assert set(trainable(model)) == named
+    assert any("classifier" in name for name in named), "a new head that does not learn"
+    start = {name: p.detach().clone() for name, p in trainable(model).items()}
+    reports = learn(subject, model, 4)
+    assert reports[-1].loss < reports[0].loss
+    assert all(torch.equal(p, kept) for p, kept in was.values() if not p.requires_grad), "a frozen weight has moved"
+    assert all(torch.equal(dict(base.named_buffers())[name], b) for name, b in buffers.items())
+    moved = {name for name, p in trainable(model).items() if not torch.equal(p, start[name])}
+    assert len(moved) > 0.8 * len(start), f"these did not learn: {sorted(set(start) - moved)}"
+
+
+@every
+def test_what_it_learnt_can_be_saved_and_loaded(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    model = adaptation.attach(subject.model(), 0)
+    learn(subject, model)
+    learnt = scores(subject, model)
+    weights = {name: p.detach().clone() for name, p in trainable(model).items()}
+    fresh = adaptation.attach(subject.model(), 9)
+    assert not torch.allclose(scores(subject, fresh), learnt, atol=1e-3)
+    restore(trainable(fresh), weights)
+    assert torch.equal(scores(subject, fresh), learnt)
+
+
+@every
+def test_merging_keeps_the_scores(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    model = adaptation.attach(subject.model(), 0)
+    learn(subject, model)
+    learnt = scores(subject, model)
+    plain = subject.model()
+    if subject is BERT:
+        ModelForward(model).release()
+    merged = adaptation.merge(model)
+    assert type(merged) is type(plain)
+    assert [(n, p.shape) for n, p in merged.named_parameters()] == [(n, p.shape) for n, p in plain.named_parameters()]
+    assert torch.allclose(scores(subject, merged), learnt, atol=1e-5)
+    plain.load_state_dict(merged.state_dict())
+    assert torch.allclose(scores(subject, plain), learnt, atol=1e-5)
+
+
+@every
+def test_the_same_seed_starts_alike(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    random = torch.get_rng_state()
+    one, two, other = (adaptation.attach(subject.model(), seed) for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), random), "attaching must not move PyTorch's own random state"
+    a, b, c = (dict(m.named_parameters()) for m in (one, two, other))
+    assert a.keys() == b.keys() == c.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    drawn = [name for name in a if "lora_A" in name]
+    assert all(not torch.equal(a[name], c[name]) for name in drawn)
+
+
+@every
+def test_same_seed_same_result(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    first, second = (learn(subject, adaptation.attach(subject.model(), 3)) for _ in range(2))
+    assert first == second
+
+
+@every
+def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    assert build("adaptation", json.loads(json.dumps(dump(adaptation)))) == adaptation
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "words"),
+    [
+        (Frozen(top=3), ["frozen.top", "0 to 2"]),
+        (Frozen(layers=(0, 7)), ["frozen.layers", "layer 7", "0 to 1"]),
+        (Frozen(patterns=("*attn*",), layers=(9,)), ["'*attn*' matches no parameter", "layer 9"]),
+        (Frozen(patterns=("*",)), ["everything is frozen"]),
+        (Lora(targets=("q_proj",)), ["lora.targets", "q_proj", "all-linear"]),
+    ],
+)
+def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[str]) -> None:
+    with pytest.raises(RecipeError) as error:
+        adaptation.attach(BERT.model(), 0)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_lora_is_the_low_rank_product() -> None:
+    """W + (alpha / r) B A after merging, computed by hand; alpha / sqrt(r) where it is rank-stabilised."""
+    for stabilised, factor in ((False, 8 / 4), (True, 8 / 2)):
+        model = Lora(rank=4, alpha=8.0, targets=("query",), rank_stabilised=stabilised).attach(TOY.model(), 0)
+        learn(TOY, model, 2)
+        inner = model.get_base_model().layers[0].query
+        a, b = inner.lora_A["default"].weight.detach(), inner.lora_B["default"].weight.detach()
+        expected = inner.base_layer.weight.detach() + factor * b @ a
+        merged = model.merge_and_unload()
+        assert torch.allclose(merged.layers[0].query.weight, expected, atol=1e-6)
+
+
+def test_a_second_forward_over_a_model_has_its_own_draws() -> None:
+    """The keyed dropouts that the first one installed must read the second one's batch."""
+    other = batch(rows(4, seed=8), seed=5)
+    expected = ModelForward(BERT.model().train())(other)
+    model = BERT.model().train()
+    ModelForward(model)(BATCH)
+    assert torch.equal(ModelForward(model)(other), expected)

@@ -1,0 +1,367 @@
+"""What every registered objective must do. Registering one without a row in `TABLE` fails.
+
+The law: a loss is a sum with a unit, only the loop divides, and what is random or normalised is keyed per example.
+So a window's gradient cannot depend on how it is cut, ordered or laid out. Three mutants prove that this suite can fail.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toy_batches import CLASSES, Given, Kind, Row, Still, batch, cut, endless, rows, toy
+
+import tunewright.objectives
+from tunewright.core.errors import RecipeError
+from tunewright.core.registry import build, dump, members
+from tunewright.core.tensors import At, Batch, Facts, Forward, Objective, Parameters, Report, Term, total, trainable
+from tunewright.objectives import CrossEntropy, Focal
+from tunewright.training.loop import train
+
+assert tunewright.objectives.__all__
+FACTS = Facts(("a", "b", "c"), (10, 4, 2))
+WEIGHTS = (0.5, 1.0, 3.0)
+Loop = Callable[..., Iterator[Report]]
+Reference = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(smoothing: float = 0.0, weights: Sequence[float] | None = None) -> Reference:
+    """PyTorch's own module, unreduced."""
+
+    def losses(scores: Tensor, targets: Tensor) -> Tensor:
+        weight = None if weights is None else torch.tensor(weights, dtype=scores.dtype)
+        return torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=smoothing, reduction="none")(scores, targets)
+
+    return losses
+
+
+def focal(gamma: float, weights: Sequence[float] = (1.0, 1.0, 1.0)) -> Reference:
+    """Lin et al. 2017, equation 5, one unit at a time."""
+
+    def losses(scores: Tensor, targets: Tensor) -> Tensor:
+        out = []
+        for z, y in zip(scores, targets.tolist(), strict=True):
+            p = z.exp()[y] / z.exp().sum()
+            out.append(-weights[y] * (1 - p) ** gamma * p.log())
+        return torch.stack(out)
+
+    return losses
+
+
+BALANCED = tuple(16 / (3 * n) for n in FACTS.counts)
+
+TABLE: dict[str, list[tuple[Any, Reference]]] = {
+    "cross_entropy": [
+        (CrossEntropy(), cross_entropy()),
+        (CrossEntropy(smoothing=0.2), cross_entropy(0.2)),
+        (CrossEntropy(class_weights=WEIGHTS), cross_entropy(0.0, WEIGHTS)),
+        (CrossEntropy(smoothing=0.1, class_weights={"a": 0.5, "b": 1.0, "c": 3.0}), cross_entropy(0.1, WEIGHTS)),
+        (CrossEntropy(class_weights="balanced"), cross_entropy(0.0, BALANCED)),
+    ],
+    "focal": [
+        (Focal(), focal(2.0)),
+        (Focal(gamma=0.0), cross_entropy()),
+        (Focal(gamma=0.5, class_weights=WEIGHTS), focal(0.5, WEIGHTS)),
+        (Focal(gamma=3.0, class_weights="balanced"), focal(3.0, BALANCED)),
+    ],
+}
+CASES = [pytest.param(o, r, id=f"{name}-{i}") for name, cases in TABLE.items() for i, (o, r) in enumerate(cases)]
+every = pytest.mark.parametrize(("objective", "reference"), CASES)
+units = pytest.mark.parametrize("unit", ["example", "token"])
+
+
+def prepared(objective: Any) -> Objective:
+    return objective.prepare(FACTS) if hasattr(objective, "prepare") else objective
+
+
+def test_every_registered_objective_is_here() -> None:
+    assert set(TABLE) == set(members("objective"))
+    assert all(type(o) is members("objective")[name] for name, cases in TABLE.items() for o, _ in cases)
+
+
+# The checking functions: the mutants below must make them raise AssertionError.
+
+
+def gradients(
+    objective: Objective, window: Sequence[Batch], *, layout: Any = "packed", p: float = 0.0, loop: Loop = train
+) -> tuple[Report, dict[str, Tensor]]:
+    model = toy(layout, p)
+    parameters = trainable(model)
+    report = next(loop(model, endless(window), objective, Still(), parameters, steps=3))
+    return report, {n: torch.zeros_like(q) if q.grad is None else q.grad.clone() for n, q in parameters.items()}
+
+
+def same(ours: tuple[Report, dict[str, Tensor]], theirs: tuple[Report, dict[str, Tensor]]) -> None:
+    (a, ga), (b, gb) = ours, theirs
+    assert a.loss == pytest.approx(b.loss, rel=1e-7)
+    assert dict(a.parts) == pytest.approx(dict(b.parts), rel=1e-7)
+    assert dict(a.totals) == dict(b.totals)
+    assert dict(a.rows) == pytest.approx(dict(b.rows), rel=1e-7, abs=1e-12)
+    assert a.gradient_norm == pytest.approx(b.gradient_norm, rel=1e-7)
+    largest = max(float(g.abs().max()) for g in gb.values())
+    assert largest > 1e-6, "a gradient of zero proves nothing"
+    for name, g in gb.items():
+        assert torch.allclose(ga[name], g, rtol=1e-7, atol=1e-7 * largest), f"gradient of {name} differs"
+
+
+def check_splitting(objective: Objective, *, unit: Kind = "example", p: float = 0.0, loop: Loop = train) -> None:
+    """1, 3 or 8 micro-batches, in any order, packed or padded: the same step."""
+    chosen = rows(12, unit)
+    whole = gradients(objective, [batch(chosen, unit, seed=7)], p=p, loop=loop)
+    for pieces in (1, 3, 8):
+        mixed = random.Random(pieces).sample(chosen, len(chosen))
+        window = [batch(part, unit, seed=7) for part in cut(mixed, pieces)]
+        assert len(window) == pieces
+        same(gradients(objective, window, p=p, loop=loop), whole)
+        if pieces == 3:
+            same(gradients(objective, window, layout="padded", p=p, loop=loop), whole)
+
+
+@units
+@pytest.mark.parametrize("p", [0.0, 0.3], ids=["plain", "dropout"])
+@every
+def test_a_step_does_not_depend_on_how_it_is_cut(objective: Any, reference: Reference, unit: Kind, p: float) -> None:
+    check_splitting(prepared(objective), unit=unit, p=p)
+
+
+def test_the_dropout_of_these_tests_is_on() -> None:
+    window = [batch(rows(), seed=7)]
+    assert gradients(CrossEntropy(), window)[0].loss != gradients(CrossEntropy(), window, p=0.3)[0].loss
+
+
+@every
+def test_weights_of_units_split_as_well(objective: Any, reference: Reference) -> None:
+    chosen = rows(9)
+    whole = gradients(prepared(objective), [batch(chosen, weighted=True)])
+    same(gradients(prepared(objective), [batch(part, weighted=True) for part in cut(chosen, 3)]), whole)
+    assert whole[0].loss != pytest.approx(gradients(prepared(objective), [batch(chosen)])[0].loss)
+
+
+@units
+@every
+def test_nothing_supervised_gives_nothing(objective: Any, reference: Reference, unit: Kind) -> None:
+    masked = [row.masked() for row in rows(5, unit)]
+    report, grads = gradients(prepared(objective), [batch(masked, unit)])
+    assert report.loss == 0.0 and report.gradient_norm == 0.0
+    assert all(not g.any() for g in grads.values())
+    terms = prepared(objective)(toy(), batch(masked, unit), At(0, 1))
+    assert all(term.total.requires_grad for term in terms), "a zero that cannot be differentiated breaks a wrapper"
+
+
+@units
+@every
+def test_a_masked_micro_batch_changes_nothing(objective: Any, reference: Reference, unit: Kind) -> None:
+    chosen = rows(8, unit)
+    masked = [replace(row, id=f"m{i}").masked() for i, row in enumerate(rows(4, unit, seed=3))]
+    ours, ga = gradients(prepared(objective), [batch(masked, unit), batch(chosen, unit)])
+    theirs, gb = gradients(prepared(objective), [batch(chosen, unit)])
+    same((replace(ours, rows={i: v for i, v in ours.rows.items() if i in theirs.rows}), ga), (theirs, gb))
+
+
+@units
+@every
+def test_an_example_alone_has_the_same_loss(objective: Any, reference: Reference, unit: Kind) -> None:
+    chosen, model = rows(8, unit), toy(p=0.3)
+    together: dict[str, float] = {}
+    for term in prepared(objective)(model, batch(chosen, unit, seed=7), At(0, 1)):
+        assert term.rows is not None and term.rows.shape == (len(chosen),) and not term.rows.requires_grad
+        together |= {f"{term.name} {row.id}": float(v) for row, v in zip(chosen, term.rows, strict=True)}
+    for row in chosen:
+        alone = batch([row], unit, seed=7)
+        for term in prepared(objective)(model, alone, At(0, 1)):
+            count = max(alone.counts()[term.unit], 1)
+            assert together[f"{term.name} {row.id}"] == pytest.approx(
+                float(term.total.detach()) / count, rel=1e-7, abs=1e-12
+            )
+
+
+@every
+def test_it_equals_the_slow_reference(objective: Any, reference: Reference) -> None:
+    scores = torch.randn(40, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
+    chosen = batch([Row(f"{i}", (0,), (i % CLASSES,)) for i in range(40)])
+    ours, theirs = scores.clone().requires_grad_(), scores.clone().requires_grad_()
+    terms = prepared(objective)(Given(ours), chosen, At(0, 1))
+    expected = reference(theirs, chosen.targets)
+    total(terms).backward()
+    expected.sum().backward()
+    assert float(total(terms).detach()) == pytest.approx(float(expected.sum().detach()), rel=1e-9)
+    assert terms[0].rows is not None and torch.allclose(terms[0].rows, expected.detach(), rtol=1e-9)
+    assert ours.grad is not None and theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@every
+def test_extreme_scores_stay_finite(objective: Any, reference: Reference, dtype: torch.dtype) -> None:
+    corners = [[1e6, -1e6, 0.0], [-1e6, 1e6, 0.0], [1e4, 1e4, 1e4], [0.0, 0.0, 0.0], [1e-30, -1e-30, 50.0]]
+    scores = torch.tensor([c for c in corners for _ in range(CLASSES)], dtype=dtype).requires_grad_()
+    chosen = batch([Row(f"{i}", (0,), (i % CLASSES,)) for i in range(len(scores))])
+    loss = total(prepared(objective)(Given(scores), chosen, At(0, 1)))
+    loss.backward()
+    assert torch.isfinite(loss) and float(loss.detach()) >= 0
+    assert scores.grad is not None and torch.isfinite(scores.grad).all()
+
+
+@every
+def test_it_is_a_value_that_can_be_written_and_read(objective: Any, reference: Reference) -> None:
+    written = json.loads(json.dumps(dump(objective)))
+    again = build("objective", written)
+    assert again == objective and dump(again) == dump(objective)
+    assert dump(prepared(again)) == dump(prepared(prepared(again))), "preparing twice must change nothing"
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "focal"])
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"a": 1.0, "b": 1.0, "d": 1.0}, ["class_weights.d", "no weight for class 'c'"]),
+        ({"a": -1.0, "b": 1.0, "c": 1.0}, ["class_weights.a", "0 or more"]),
+        ([1.0, 2.0], ["[1.0, 2.0]", "3 numbers"]),
+        ([1.0, 2.0, -3.0], ["0 or more"]),
+    ],
+)
+def test_wrong_class_weights_are_explained(kind: str, weights: Any, words: list[str]) -> None:
+    with pytest.raises(RecipeError) as error:
+        build("objective", {kind: {"class_weights": weights}}).prepare(FACTS)
+    assert all(word in str(error.value) for word in words)
+
+
+# The three mutations, and the correct form of each.
+
+
+def mean_of_means(
+    forward: Forward, windows: Iterator[Sequence[Batch]], objective: Objective, update: Still, parameters: Parameters,
+    *, steps: int,
+) -> Iterator[Report]:  # fmt: skip
+    """The bug that every mainstream trainer has shipped: each micro-batch is averaged, then the averages."""
+    for step in range(steps):
+        window, at = next(windows), At(step, steps)
+        for parameter in parameters.values():
+            parameter.grad = None
+        loss, totals = 0.0, {"step": 1}
+        for part in window:
+            for name, n in part.counts().items():
+                totals[name] = totals.get(name, 0) + n if name != "step" else 1
+            terms = objective(forward, part, at)
+            share = torch.stack([t.total / max(part.counts()[t.unit], 1) for t in terms]).sum() / len(window)
+            share.backward()
+            loss += float(share.detach())
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters.values() if p.grad is not None])
+        yield Report(step, loss, {}, totals, {}, float(norm))
+
+
+@dataclass(frozen=True)
+class Nudged:
+    forward: Forward
+    nudge: Tensor
+
+    def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        return self.forward(batch, self.nudge)
+
+    def nudge_like(self, batch: Batch) -> Tensor:
+        return self.forward.nudge_like(batch)
+
+
+@dataclass(frozen=True)
+class Fgm:
+    """Miyato et al. 2017: the loss at a step of length epsilon along the embeddings' gradient, of each example."""
+
+    inner: Objective = CrossEntropy()
+    epsilon: float = 0.3
+    per_example: bool = True
+
+    def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
+        clean = self.inner(forward, batch, at)
+        nudge = forward.nudge_like(batch).requires_grad_()
+        (gradient,) = torch.autograd.grad(total(self.inner(Nudged(forward, nudge), batch, at)), nudge)
+        sizes = torch.tensor(batch.lengths)
+        squares = gradient.square().sum(-1)
+        if self.per_example:
+            owners = torch.arange(len(sizes)).repeat_interleave(sizes)
+            norms = squares.new_zeros(len(sizes)).index_add(0, owners, squares).sqrt()[owners]
+        else:
+            norms = squares.sum().sqrt().expand(len(squares))
+        step = self.epsilon * gradient / norms.clamp(min=1e-30)[:, None]
+        attacked = self.inner(Nudged(forward, step.detach()), batch, at)
+        return (*clean, *(replace(term, name=f"{term.name} attacked", scale=0.5) for term in attacked))
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Noise on the embeddings, keyed by the example or (the mutant) drawn for the whole batch."""
+
+    inner: Objective = CrossEntropy()
+    keyed: bool = True
+
+    def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
+        like = forward.nudge_like(batch)
+        if self.keyed:
+            assert batch.keys is not None
+            parts = [
+                torch.randn(n, like.shape[1], dtype=like.dtype, generator=torch.Generator().manual_seed(int(k)))
+                for n, k in zip(batch.lengths, batch.keys, strict=True)
+            ]
+            noise = torch.cat(parts)
+        else:
+            noise = torch.randn(like.shape, dtype=like.dtype, generator=torch.Generator().manual_seed(at.step))
+        return self.inner(Nudged(forward, 0.1 * noise), batch, at)
+
+
+@units
+@pytest.mark.parametrize("p", [0.0, 0.3], ids=["plain", "dropout"])
+def test_a_right_adversarial_step_passes(unit: Kind, p: float) -> None:
+    check_splitting(Fgm(), unit=unit, p=p)
+
+
+def test_noise_keyed_by_example_passes() -> None:
+    check_splitting(Noisy())
+
+
+@every
+def test_mutant_averaging_micro_batches_is_caught(objective: Any, reference: Reference) -> None:
+    one = [batch(rows(16), seed=7)]
+    a, b = (gradients(prepared(objective), one, loop=loop)[1] for loop in (train, mean_of_means))
+    assert all(torch.allclose(a[name], b[name]) for name in a), "with one micro-batch the mutant is no mutant"
+    for unit in ("example", "token"):
+        with pytest.raises(AssertionError):
+            check_splitting(prepared(objective), unit=unit, loop=mean_of_means)  # type: ignore[arg-type]
+
+
+def test_mutant_normalising_over_the_batch_is_caught() -> None:
+    with pytest.raises(AssertionError):
+        check_splitting(Fgm(per_example=False))
+
+
+def test_mutant_noise_without_keys_is_caught() -> None:
+    with pytest.raises(AssertionError):
+        check_splitting(Noisy(keyed=False))
+
+
+def test_the_adversarial_step_is_the_maximiser_on_the_ball() -> None:
+    """On a linear loss the best step of length epsilon is epsilon g / |g|; random ones of that length do no better."""
+    weight = torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+    class Linear:
+        def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+            assert nudge is not None
+            return (nudge @ weight).sum().reshape(1, 1)
+
+        def nudge_like(self, batch: Batch) -> Tensor:
+            return torch.zeros(len(batch.tokens), 5, dtype=torch.float64)
+
+    def rise(forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
+        nudge = None if isinstance(forward, Nudged) else forward.nudge_like(batch)
+        return (Term("rise", forward(batch, nudge).sum(), "example"),)
+
+    one = batch([Row("r", (1, 2), (0,))])
+    reached = float(Fgm(inner=rise, epsilon=0.3)(Linear(), one, At(0, 1))[-1].total)
+    assert reached == pytest.approx(0.3 * float(weight.norm()) * 2**0.5)
+    for seed in range(50):
+        d = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        assert float((0.3 * d / d.norm() @ weight).sum()) <= reached + 1e-12

@@ -1,0 +1,103 @@
+"""From records to examples to packed batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunewright.core.records import Record, Source
+from tunewright.core.seeds import key
+from tunewright.encoding import Example, collate, encode, pack
+
+
+def letters(
+    texts: Sequence[str], pairs: Sequence[str] | None, limit: int
+) -> tuple[list[list[int]], list[list[int]] | None, list[int]]:
+    """One token a letter, 1 before and 2 after; a pair follows with type 1."""
+    whole = [[1, *map(ord, t), 2] for t in texts]
+    types = None
+    if pairs is not None:
+        types = [[0] * len(w) + [1] * (len(p) + 1) for w, p in zip(whole, pairs, strict=True)]
+        whole = [[*w, *map(ord, p), 2] for w, p in zip(whole, pairs, strict=True)]
+        types = [t[:limit] for t in types]
+    return [w[:limit] for w in whole], types, [len(w) for w in whole]
+
+
+def record(text: str, label: str | None = "yes", pair: str | None = None) -> Record:
+    return Record(f"id-{text}", text, label, Source("f", 1), pair=pair)
+
+
+LABELS = {"no": 0, "yes": 1}
+
+
+def test_records_become_examples_in_their_order() -> None:
+    made = encode([record("ab"), record("c", "no"), record("", None), record("x", "perhaps")], letters, LABELS, 8)
+    assert [e.id for e in made] == ["id-ab", "id-c", "id-", "id-x"]
+    assert [e.tokens.tolist() for e in made] == [[1, 97, 98, 2], [1, 99, 2], [1, 2], [1, 120, 2]]
+    assert [e.target for e in made] == [1, 0, None, None], "a label that is not known is no class 0"
+    assert all(e.tokens.dtype == np.int64 and e.types is None for e in made)
+    assert encode([], letters, LABELS, 8) == []
+
+
+def test_what_is_cut_says_how_long_it_was() -> None:
+    long, short = encode([record("abcdefgh"), record("a")], letters, LABELS, 5)
+    assert (len(long), long.full) == (5, 10) and (len(short), short.full) == (3, 3)
+
+
+def test_a_pair_of_one_makes_types_for_all() -> None:
+    one, two = encode([record("a", pair="b"), record("c")], letters, LABELS, 9)
+    assert one.tokens.tolist() == [1, 97, 2, 98, 2] and one.types is not None and one.types.tolist() == [0, 0, 0, 1, 1]
+    assert two.types is not None and two.types.tolist() == [0, 0, 0, 1]
+
+
+def examples(lengths: Sequence[int], missing: Sequence[int] = ()) -> list[Example]:
+    return [
+        Example(f"e{i}", np.arange(n, dtype=np.int64) + 100 * i, None if i in missing else i % 2, n)
+        for i, n in enumerate(lengths)
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.sets(st.integers(0, 8)))
+def test_a_batch_holds_its_examples_end_to_end(lengths: list[int], missing: set[int]) -> None:
+    made = examples(lengths, sorted(missing))
+    batch = pack(made, seed=3, step=5)
+    assert batch.ids == tuple(e.id for e in made) and batch.lengths == tuple(lengths)
+    parts = batch.tokens.split(list(batch.lengths))
+    assert [p.tolist() for p in parts] == [e.tokens.tolist() for e in made]
+    kept = [i for i, e in enumerate(made) if e.target is not None]
+    assert batch.positions.tolist() == kept and batch.targets.tolist() == [i % 2 for i in kept]
+    assert batch.tokens.dtype == batch.targets.dtype == batch.positions.dtype == torch.int64
+    assert batch.counts() == {"example": len(kept), "step": 1}
+    assert batch.keys is not None and batch.keys.tolist() == [key(3, 5, e.id) for e in made]
+
+
+def test_keys_are_of_the_example_not_of_its_place() -> None:
+    made = examples([2, 3, 4])
+    one, two = pack(made, seed=0, step=1), pack(made[::-1], seed=0, step=1)
+    assert one.keys is not None and two.keys is not None and one.keys.tolist() == two.keys.tolist()[::-1]
+    assert pack(made, seed=0, step=2).keys.tolist() != one.keys.tolist()  # type: ignore[union-attr]
+    assert pack(made, seed=1, step=1).keys.tolist() != one.keys.tolist()  # type: ignore[union-attr]
+    assert pack(made).keys is None
+
+
+def test_types_are_zero_where_an_example_has_none() -> None:
+    first, second = examples([2, 3])
+    assert pack([first, second]).types is None
+    mixed = pack([first, replace(second, types=np.array([0, 1, 1]))])
+    assert mixed.types is not None and mixed.types.tolist() == [0, 0, 0, 1, 1] and mixed.types.dtype == torch.int64
+
+
+def test_collate_finds_examples_by_id() -> None:
+    by_id = {e.id: e for e in examples([2, 3, 4])}
+    batch = collate(by_id, seed=9)(["e2", "e0", "e2"], 4)
+    assert batch.ids == ("e2", "e0", "e2") and batch.lengths == (4, 2, 4)
+    assert batch.keys is not None and batch.keys.tolist() == [key(9, 4, i) for i in batch.ids]
+    with pytest.raises(KeyError):
+        collate(by_id, seed=9)(["nobody"], 0)
