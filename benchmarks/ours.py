@@ -2,25 +2,118 @@
 
 from __future__ import annotations
 
-import importlib
+import time
 from collections.abc import Sequence
+from typing import Any
 
-from contract import Outcome, Settings
+from contract import PASSES, PROBE_ROWS, Finish, Outcome, Probe, Settings, Ticks, tokens_digest
 
 
 def ours(
     train_texts: Sequence[str], train_labels: Sequence[int], valid_texts: Sequence[str], settings: Settings
 ) -> Outcome:
-    """Fine-tune as `settings` says and predict the validation rows; see `Outcome` for what is measured.
+    """Fine-tunes as `settings` says, through the same pieces that `tunewright run` puts together."""
+    began = time.perf_counter()
+    import torch
 
-    - `Ticks.tick()` when training begins and after every yielded report; `Ticks.steps(lengths, losses)` afterwards.
-    - `Finish.now()` as soon as the predictions exist; then `PASSES` timed prediction passes (token ids in, label
-      indices in the rows' order out) after a warm-up.
-    - `tokens_digest` over the unpadded ids of the training rows, then of the validation rows.
-    - `Probe` last, where `settings.probe` asks for it: the model loaded anew from `settings.model`, every dropout at
-      0, loss and gradient norm (before clipping) over the first `PROBE_ROWS` training rows.
-    """
-    found: Outcome = importlib.import_module("tunewright.run").fit_and_predict(
-        train_texts, train_labels, valid_texts, settings
-    )
-    return found
+    from tunewright.core.records import Record, Source
+    from tunewright.core.tensors import trainable
+    from tunewright.encoding import encode, pack
+    from tunewright.fitting import prepare_fit
+    from tunewright.models.loading import find, load, tokenizing
+    from tunewright.models.scoring import score
+    from tunewright.recipe import parse
+    from tunewright.training import train
+
+    seconds: dict[str, float] = {"imports": time.perf_counter() - began}
+    labels = [str(i) for i in range(settings.labels)]
+    recipe = parse(_recipe(settings))
+
+    began = time.perf_counter()
+    loaded = load(find(settings.model), labels, settings.seed)
+    seconds["load"] = time.perf_counter() - began
+
+    began = time.perf_counter()
+    rows = [
+        Record(f"t{i}", text, labels[y], Source("", i))
+        for i, (text, y) in enumerate(zip(train_texts, train_labels, strict=True))
+    ]
+    held = [Record(f"v{i}", text, None, Source("", i)) for i, text in enumerate(valid_texts)]
+    places = {name: i for i, name in enumerate(labels)}
+    limit = min(settings.max_length, loaded.limit)
+    examples = encode(rows, tokenizing(loaded.tokenizer), places, limit)
+    valid = encode(held, tokenizing(loaded.tokenizer), places, limit)
+    job = prepare_fit(recipe, loaded, examples, [], labels)
+    seconds["encode"] = time.perf_counter() - began
+
+    seen: list[list[int]] = []
+    losses: list[float] = []
+    ticks = Ticks()
+    began, cpu = time.perf_counter(), time.process_time()
+    ticks.tick()
+    for report in train(job.forward, job.windows, job.objective, job.update, job.parameters, steps=job.plan.steps):
+        ticks.tick()
+        seen.append([job.windows.lengths[i] for i in report.rows])
+        losses.append(report.loss)
+    seconds["train"], cpu = time.perf_counter() - began, time.process_time() - cpu
+
+    began = time.perf_counter()
+    predicted = score(job.forward, valid)[0].argmax(1).tolist()
+    seconds["predict"] = time.perf_counter() - began
+    finish = Finish.now()
+
+    passes = []
+    score(job.forward, valid)
+    for _ in range(PASSES):
+        began = time.perf_counter()
+        score(job.forward, valid)[0].argmax(1).tolist()
+        passes.append(time.perf_counter() - began)
+
+    probe = None
+    if settings.probe:
+        again = prepare_fit(recipe, load(find(settings.model), labels, settings.seed), examples, [], labels)
+        again.model.eval()
+        again.model.get_input_embeddings().train()
+        batch = pack(examples[:PROBE_ROWS])
+        loss = torch.nn.functional.cross_entropy(again.forward(batch), batch.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in trainable(again.model).values() if p.grad is not None])
+        probe = Probe(loss=loss.item(), gradient_norm=norm.item(), rows=PROBE_ROWS)
+
+    return Outcome(
+        precision=job.forward.precision,
+        options={"layout": job.forward.layout, "rate": job.rate, "recipe": recipe.training.model_dump(mode="json"),
+                 "changed_method": list(job.notes)},
+        seconds=seconds,
+        train_cpu_seconds=cpu,
+        steps=ticks.steps(seen, losses),
+        predictions=predicted,
+        passes={"packed": passes},
+        finish=finish,
+        tokens_digest=tokens_digest([e.tokens.tolist() for e in [*examples, *valid]]),
+        probe=probe,
+    )  # fmt: skip
+
+
+def _recipe(settings: Settings) -> dict[str, Any]:
+    beta1, beta2 = settings.betas
+    return {
+        "data": {"train": "rows.csv", "text": "text", "label": "label"},
+        "model": {"name": settings.model},
+        "seed": settings.seed,
+        "training": {
+            "epochs": settings.epochs,
+            "batch": settings.batch,
+            "rate": settings.rate,
+            "schedule": "linear",
+            "clip": settings.clip,
+            "update": {
+                "adamw": {
+                    "decay": settings.weight_decay,
+                    "beta1": beta1,
+                    "beta2": beta2,
+                    "epsilon": settings.epsilon,
+                }
+            },
+        },
+    }

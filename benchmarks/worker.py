@@ -41,7 +41,11 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
 
     source, folder = request["source"], Path(request["folder"])
     model = AutoModelForSequenceClassification.from_pretrained(
-        source, num_labels=request["labels"], dtype=torch.float32, local_files_only=True
+        source,
+        num_labels=request["labels"],
+        id2label={i: str(i) for i in range(request["labels"])},
+        dtype=torch.float32,
+        local_files_only=True,
     )
     generator = torch.Generator().manual_seed(request["seed"])
     with torch.no_grad():

@@ -21,6 +21,7 @@ from tunewright.models.heads import head_of
 from tunewright.models.loading import find, load, tokenizing
 from tunewright.models.precision import chosen
 from tunewright.recipe import Recipe
+from tunewright.running import base_model
 from tunewright.training import Plan
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
     """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
     found = Findings()
     prepared = found.gather(lambda: _prepared(recipe, base))
-    place = found.gather(lambda: find(_model(recipe, base), recipe.model.revision))
+    place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
     if prepared is not None:
         _describe(prepared, found)
     if prepared is not None and place is not None:
@@ -75,11 +76,6 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
 def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
     options = recipe.options(base)
     return data_side.prepare(data_side.gather(options), options, recipe.seed)
-
-
-def _model(recipe: Recipe, base: Path) -> str:
-    name = recipe.model.name
-    return str(base / name) if (base / name).is_dir() and not Path(name).is_dir() else name
 
 
 def _describe(prepared: data_side.Prepared, found: Findings) -> None:

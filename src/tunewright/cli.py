@@ -1,6 +1,6 @@
 """The command line: verbs, a recipe, `--set key=value`. Nothing heavy is imported before it is needed.
 
-Exit codes: 0 well, 2 recipe, 3 data, 4 model, 5 memory, 6 run, 7 storage, 8 not finite, 130 interrupted.
+Exit codes: 0 well, 2 recipe or option, 3 data, 4 model, 5 memory, 6 run, 7 storage, 8 not finite, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ Folder = Annotated[Path | None, typer.Option("--folder", help="The run's folder.
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left in the folder.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe in YAML.")]
 RunDir = Annotated[Path, typer.Argument(help="A run's folder.")]
+
+
+_Usage: Any = typer.BadParameter.__mro__[1]
+"""What typer raises for a wrong option; it has the class from click or brings its own, by version."""
 
 
 def _say(value: Any) -> None:
@@ -152,9 +156,9 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict a file, or a line of text."""
-    from tunewright.reevaluating import predict_file, predict_lines
+    from tunewright.reevaluating import is_file, predict_file, predict_lines
 
-    if source != "-" and Path(source).exists():
+    if source != "-" and is_file(source):
         place, n = predict_file(run_folder, Path(source), out, text)
         _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{n} rows predicted: {place}")
         return
@@ -250,20 +254,28 @@ def version() -> None:
 def main() -> None:
     """Runs the command line; errors end it with a message and a code of their own, never with a traceback."""
     try:
-        app()
+        code = app(standalone_mode=False) or 0
+        if code == 130:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except TunewrightError as error:
+        code = error.exit_code
         if "--json" in sys.argv:
             _say(error.as_json())
         else:
             from tunewright import screen
 
             screen.failed(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except _Usage as error:
+        code = error.exit_code
+        if "--json" in sys.argv:
+            problem = {"where": "command line", "found": error.format_message(), "allowed": "", "to_do": "see --help"}
+            _say({"error": "usage", "exit_code": code, "problems": [problem]})
+        else:
+            error.show()
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
         sys.stderr.write("interrupted; the same command goes on from the last checkpoint\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

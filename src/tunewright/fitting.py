@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tunewright.core import registry
-from tunewright.core.errors import Interrupted, OutOfMemory, Problem
+from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RunDamaged
 from tunewright.core.records import Predictions
 from tunewright.core.seeds import key
 from tunewright.core.tensors import BoundUpdate, Facts, Objective, Parameters, Pool, Report, trainable
@@ -196,8 +196,13 @@ def fit(
                     Problem(where="training", found=f"stopped after step {job.step} of {job.plan.steps}",
                             to_do="run the same command again: it goes on from there")
                 )  # fmt: skip
-    best = checkpoints.best() if t.keep == "best" and job.validation else None
-    if best is not None:
+    if t.keep == "best" and job.stopping.best_step:
+        best = checkpoints.best()
+        if best is None or best.step != job.stopping.best_step:
+            raise RunDamaged(
+                Problem(where=str(checkpoints.folder / "best"), found="the best weights are missing or damaged",
+                        allowed=f"those of step {job.stopping.best_step}", to_do="train again with --fresh")
+            )  # fmt: skip
         restore(job.parameters, best.weights)
 
 

@@ -45,7 +45,7 @@ Real = BeforeValidator(_number)
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SharesPart(_Part):
@@ -277,7 +277,11 @@ def _fields(path: Sequence[str]) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where the first would be lost without a word."""
+    """YAML that refuses a key given twice, where the first would be lost without a word, and values inside themselves."""
+
+    def get_single_data(self) -> Any:
+        node = self.get_single_node()
+        return None if node is None else self.construct_object(node, deep=True)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
@@ -290,6 +294,10 @@ class _Loader(yaml.SafeLoader):
             if isinstance(name, str):
                 seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+_NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""A scalar that is not what its tag says (`!!int ""`) raises whatever PyYAML happens to meet."""
 
 
 def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
@@ -311,10 +319,10 @@ def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(Problem(where=str(path), found=f"it cannot be read: {error}")) from error
     try:
         value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        what = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise RecipeError(
             Problem(where=place, found=f"not YAML: {what}", to_do="check indentation and quotes")
         ) from error
@@ -336,8 +344,8 @@ def changed(value: Any, changes: Sequence[str]) -> Any:
             continue
         try:
             new = yaml.load(text, _Loader)
-        except yaml.YAMLError as error:
-            problems.append(Problem(where=f"--set {change}", found=f"not YAML: {str(error).splitlines()[0]}"))
+        except _NOT_YAML as error:
+            problems.append(Problem(where=f"--set {change}", found=f"not YAML: {str(error).partition(chr(10))[0]}"))
             continue
         place = value
         *parents, last = path.strip().split(".")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged
+from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
 from tunewright.core.files import write_json, write_text
 from tunewright.core.records import Record
 from tunewright.encoding import encode
@@ -99,6 +101,23 @@ def _saved(run_folder: Path) -> Any:
     return open_saved(path)
 
 
+def is_file(source: str) -> bool:
+    """Whether `source` names a file or folder that is there; otherwise it is a text.
+
+    Raises:
+        DataError: it can only mean a data file, and there is none: nobody wants the name's own label.
+    """
+    if os.path.exists(source):  # noqa: PTH110  (Path.exists raises on a text longer than a file's name can be)
+        return True
+    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|json|parquet|arrow|txt)(\.gz)?", source, re.IGNORECASE):
+        near = [p.name for p in Path(source).parent.glob("*.*")]
+        raise DataError(
+            Problem(where=source, found="there is no such file", allowed="a file with texts, or one text",
+                    to_do=closest(Path(source).name, near) or "check the path")
+        )  # fmt: skip
+    return False
+
+
 def predict_lines(run_folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     """The prediction of each text."""
     found = load(run_folder).predict(texts)
@@ -172,7 +191,7 @@ def facts_of(run_folder: Path) -> dict[str, Any]:
     """
     recipe = recipe_of(run_folder)
     folder = RunFolder(run_folder)
-    evidence = json.loads(folder.evidence.read_text(encoding="utf-8")) if folder.evidence.exists() else {}
+    evidence = folder.findings()
     figures = {
         c["name"]: {name: c["metrics"][name] for name in ("accuracy", "f1_macro", "log_loss") if name in c["metrics"]}
         for c in evidence.get("contenders", [])

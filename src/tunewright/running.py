@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 import tunewright
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, Problem, RunDamaged
+from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError
 from tunewright.core.files import sha256
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report
@@ -30,7 +32,7 @@ from tunewright.evaluation.baselines import linear, majority, tfidf
 from tunewright.fitting import Fit, Resumed, Validated, fit, predictions, prepare_fit
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
-from tunewright.models.loading import Loaded, find, load, tokenizing
+from tunewright.models.loading import CATALOGUE, Loaded, find, load, tokenizing
 from tunewright.models.precision import chosen
 from tunewright.models.saving import open_saved, save
 from tunewright.models.scoring import features
@@ -122,20 +124,33 @@ def work(
     """
     folder = RunFolder(place)
     with folder.locked():
-        if fresh:
-            folder.clear()
+        folder.claim()
         job = _Job(recipe, folder, base, command, stop)
-        yield from job.begin(retrain)
-        yield from job.prepare()
-        yield from job.load_model()
-        if until == "report":
-            yield from job.baselines()
-        yield from job.train()
-        if until == "report":
-            yield from job.predict()
-            yield from job.judge()
+        job.begin(retrain, fresh)
+        stages = [job.prepare, job.load_model, job.baselines, job.train, job.predict, job.judge]
+        if until == "train":
+            stages = [job.prepare, job.load_model, job.train]
+        try:
+            for stage in stages:
+                yield from stage()
+                if stop() and stage is not stages[-1]:
+                    raise Interrupted(
+                        Problem(
+                            where=str(place), found="stopped", to_do="run the same command again: it goes on from there"
+                        )
+                    )
+        except TunewrightError as error:
+            with suppress(TunewrightError):
+                folder.note({"status": "stopped" if isinstance(error, Interrupted) else "failed"})
+            raise
         folder.note({"status": "finished" if until == "report" else "trained", "timings": job.timings})
         yield Event("finished", str(place))
+
+
+def base_model(recipe: Recipe, base: Path) -> str:
+    """The recipe's model for `find`: what is no name of the catalogue is a folder beside the recipe, then from here."""
+    name = recipe.model.name
+    return str(base / name) if name not in CATALOGUE and os.path.isdir(base / name) else name  # noqa: PTH112
 
 
 class _Job:
@@ -149,47 +164,35 @@ class _Job:
         self.examples: dict[str, list[Example]] = {}
         self.loaded: Loaded | None = None
         self.tuned: ModelForward | None = None
+        self.prepared: data_side.Prepared | None = None
         self.fingerprint = ""
         self.began = time.perf_counter()
 
-    def begin(self, retrain: bool) -> Iterator[Event]:
-        """Checks that the folder is free or holds this very run; writes the recipe with every default."""
-        absolute = self.recipe.model_copy(
-            update={"data": self.recipe.data.model_copy(update={n: getattr(self.options, n) for n in ("train", "validation", "test")})}
-        )  # fmt: skip
-        self.found = find(self._model_name(), self.recipe.model.revision)
+    def begin(self, retrain: bool, fresh: bool) -> None:
+        """Checks that the folder is free or holds this very run; writes the recipe with every default.
+
+        A run that is there goes only when what shall take its place has a model and data that can be read.
+        """
+        self.found = find(base_model(self.recipe, self.base), self.recipe.model.revision)
+        absolute = self._absolute()
         weights, tokenizer = self.found.fingerprint()
-        paths = [Path(p) for p in (*self.options.train, *self.options.validation, *self.options.test)]
-        files = {str(p): sha256(p) if p.is_file() else "folder" for p in paths if p.exists()}
-        known = self.folder.facts()
+        known = {} if fresh else self.folder.facts()
         if not retrain and not (self.folder.stages.exists() and self.folder.model.is_dir()):
             raise RunDamaged(
                 Problem(where=str(self.folder.path), found="no trained model is here", to_do="`tunewright train` first")
             )
-        missing = len(files) < len(paths)
-        if missing and known.get("fingerprint") and self.folder.done("data", known["fingerprint"]):
-            self.fingerprint = known["fingerprint"]
-        else:
-            parts = [absolute.fingerprint(), weights, tokenizer, *sorted(files.values())]
-            self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        if known and known.get("fingerprint") != self.fingerprint:
-            raise RunDamaged(
-                Problem(
-                    where=str(self.folder.path),
-                    found="this folder holds a run of another recipe, base model or data",
-                    allowed="an empty folder, or the run of this very recipe",
-                    to_do="choose another --folder, or start anew with --fresh (which removes the run that is there)",
-                )
-            )
+        self._identify(absolute, (weights, tokenizer), known)
+        if fresh:
+            self.prepared = self._read()
+            self.folder.clear()
         self.timings = dict(known.get("timings", {}))
-        write(absolute, self.folder.recipe)
         self.folder.note(
             {
                 "name": self.folder.name,
                 "status": "running",
                 "created": known.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
                 "tunewright": tunewright.__version__,
-                "command": self.command or known.get("command", ""),
+                "command": (self.command if retrain else "") or known.get("command", ""),
                 "task": self.recipe.task,
                 "fingerprint": self.fingerprint,
                 "recipe_sha256": absolute.fingerprint(),
@@ -201,20 +204,58 @@ class _Job:
                 "adaptation": next(iter(absolute.dump()["adaptation"])),
             }
         )  # fmt: skip
-        yield from ()
+        write(absolute, self.folder.recipe)
 
-    def _model_name(self) -> str:
-        """A relative folder is meant from the recipe, and only then from here."""
-        name = self.recipe.model.name
-        return str(self.base / name) if (self.base / name).is_dir() and not Path(name).is_dir() else name
+    def _absolute(self) -> Recipe:
+        """The recipe as it means the same from everywhere: files and a model's folder by their whole paths."""
+        files = {name: getattr(self.options, name) for name in ("train", "validation", "test")}
+        data, model = self.recipe.data.model_copy(update=files), self.recipe.model
+        if self.found.local and model.name not in CATALOGUE:
+            model = model.model_copy(update={"name": str(Path(str(self.found.place)).resolve())})
+        return self.recipe.model_copy(update={"data": data, "model": model})
+
+    def _identify(self, absolute: Recipe, model: tuple[str, str], known: Mapping[str, Any]) -> None:
+        """The fingerprint of recipe, base model and data; a finished run may outlive its data files.
+
+        Raises:
+            RunDamaged: the folder holds a run with another one.
+        """
+        paths = [Path(p) for p in (*self.options.train, *self.options.validation, *self.options.test)]
+        try:
+            files = {str(p): sha256(p) if p.is_file() else "folder" for p in paths if p.exists()}
+        except OSError as error:
+            raise DataError(
+                Problem(
+                    where=str(error.filename), found=f"it cannot be read: {error.strerror}", to_do="mend its rights"
+                )
+            ) from error
+        recipe = absolute.fingerprint()
+        outlived = len(files) < len(paths) and known.get("recipe_sha256") == recipe
+        if outlived and self.folder.done("data", str(known["fingerprint"])):
+            self.fingerprint = str(known["fingerprint"])
+        else:
+            self.fingerprint = hashlib.sha256("\n".join([recipe, *model, *sorted(files.values())]).encode()).hexdigest()
+        if known and known.get("fingerprint") != self.fingerprint:
+            raise RunDamaged(
+                Problem(
+                    where=str(self.folder.path),
+                    found="this folder holds a run of another recipe, base model or data",
+                    allowed="an empty folder, or the run of this very recipe",
+                    to_do="choose another --folder, or start anew with --fresh (which removes the run that is there)",
+                )
+            )
+
+    def _read(self) -> data_side.Prepared:
+        prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
+        _enough(prepared)
+        return prepared
 
     def prepare(self) -> Iterator[Event]:
         """Reads, cleans and splits; the ledger must balance."""
         yield Event("stage", "data")
         if not self.folder.done("data", self.fingerprint):
             began = time.perf_counter()
-            prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
-            _enough(prepared)
+            prepared = self.prepared or self._read()
             data_side.write(prepared, self.folder.data)
             sizes = {name: len(part) for name, part in prepared.splits.items()}
             self.folder.note({"data": {"files": [f.as_json() for f in prepared.files], "splits": sizes}})
@@ -263,7 +304,7 @@ class _Job:
         """The ladder below the tuned model, on the same items."""
         assert self.loaded is not None
         key = hashlib.sha256(f"{self.fingerprint}{self.recipe.evaluation.baselines}".encode()).hexdigest()
-        if self.folder.done("baselines", key):
+        if self.folder.done("baselines", key) and self._predicted("test", *self.recipe.evaluation.baselines):
             return
         yield Event("stage", "baselines")
         began = time.perf_counter()
@@ -297,6 +338,10 @@ class _Job:
             validation_features=found["validation"] if held else None, validation=held or None,
             labels=self.loaded.labels, seconds=spent,
         )  # fmt: skip
+
+    def _predicted(self, split: str, *names: str) -> bool:
+        """Whether the predictions are there; a file that was removed, as it was damaged, is made again."""
+        return all((self.folder.path / "predictions" / f"{name}.{split}.jsonl").is_file() for name in names)
 
     def train(self) -> Iterator[Event]:
         """Trains, or finds that it was done; leaves the tuned model in `model/`."""
@@ -373,7 +418,7 @@ class _Job:
     def predict(self) -> Iterator[Event]:
         """The tuned model's word on every test and validation item."""
         assert self.loaded is not None
-        if self.folder.done("predict", self.fingerprint):
+        if self.folder.done("predict", self.fingerprint) and self._predicted("test", "tuned"):
             return
         yield Event("stage", "predict")
         if self.tuned is None:

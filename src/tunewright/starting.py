@@ -74,7 +74,13 @@ def start(
         )
     if demo:
         path = recipe.parent / "messages.csv"
-        write_text(path, bundled.MESSAGES.read_text(encoding="utf-8"))
+        text = bundled.MESSAGES.read_text(encoding="utf-8")
+        if path.exists() and not force and path.read_bytes() != text.encode():
+            raise RecipeError(
+                Problem(where=str(path), found="another file of this name is there",
+                        to_do="--out another-folder/, or --force to replace it with the bundled messages")
+            )  # fmt: skip
+        write_text(path, text)
     guess = data_side.guess(path)
     problems = [
         Problem(where=str(path), found=f"no column looks like a {what}", allowed=", ".join(guess.columns),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tunewright.core.errors import DataError, RecipeError, RunDamaged, StorageError
+from tunewright.core.files import write_text
 from tunewright.core.records import Predictions
 from tunewright.evaluation import (
     Contender,
@@ -27,7 +28,6 @@ from tunewright.evaluation import (
     write_evidence,
 )
 from tunewright.evaluation.compare import corrected, take
-from tunewright.core.files import write_text
 
 LABELS = ("negative", "neutral", "正面")
 

@@ -1,7 +1,8 @@
 """Attention over packed batches, inside each example only, through transformers' own registration.
 
-On CPU: runs of examples of equal length are taken together by PyTorch's flash kernel, in float32, in one autograd
-node for the whole batch; on CUDA: `torch.nn.attention.varlen.varlen_attn`. Axes: T tokens, H heads, E head width.
+On CPU: short examples are laid into blocks (`blocks.py`) in the precision of the products; where one is longer than
+`blocks.LONGEST`, runs of equal length are taken together by PyTorch's flash kernel, in float32, in one autograd node
+for the whole batch. On CUDA: `torch.nn.attention.varlen.varlen_attn`. Axes: T tokens, H heads, E head width.
 
 The CPU kernel is private to PyTorch. It is tried once at import, and where it is missing or disagrees with the public
 `scaled_dot_product_attention`, the public function is used: about half as fast, the same numbers.
@@ -10,13 +11,16 @@ The CPU kernel is private to PyTorch. It is tried once at import, and where it i
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tunewright.models import blocks
+from tunewright.models.blocks import Blocks
 
 NAME, PADDED = "tunewright_packed", "tunewright_padded"
 
@@ -32,11 +36,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Packing:
-    """How a packed batch is cut: runs of equal length, in order; `longest` in tokens."""
+    """How a packed batch is cut: runs of equal length, in order; `longest` in tokens. Every layer shares it."""
 
     runs: tuple[Run, ...]
     longest: int
+    lengths: tuple[int, ...]
     ends: Tensor | None = None
+    laid: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def blocks(self, heads: int, causal: bool, window: int | None, dtype: torch.dtype) -> tuple[Blocks, Tensor]:
+        """The blocks of short examples and their mask, made once a batch."""
+        if heads not in self.laid:
+            self.laid[heads] = Blocks.of(self.lengths, heads)
+        plan: Blocks = self.laid[heads]
+        key = (heads, causal, window, dtype)
+        if key not in self.laid:
+            self.laid[key] = plan.mask(causal, window, dtype)
+        return plan, self.laid[key]
 
     @classmethod
     def of(cls, lengths: tuple[int, ...], device: torch.device) -> Packing:
@@ -48,7 +64,7 @@ class Packing:
         ends = None
         if device.type != "cpu":
             ends = F.pad(torch.tensor(lengths, device=device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
-        return cls(tuple(runs), max(lengths), ends)
+        return cls(tuple(runs), max(lengths), tuple(lengths), ends)
 
 
 def _cut(x: Tensor, run: Run) -> Tensor:
@@ -181,6 +197,10 @@ def packed_attention(
     with torch.autocast(q.device.type, enabled=False):
         if q.device.type == "cuda" and not masked and kind in (torch.bfloat16, torch.float16):
             return _varlen(q, k, v, packing, causal, scale)[None], None
+        if q.device.type == "cpu" and packing.longest <= blocks.LONGEST:
+            q, k = q.to(v.dtype), k.to(v.dtype)  # rotary positions and query norms may have left them in float32
+            plan, mask = packing.blocks(q.shape[1], causal, window if masked else None, v.dtype)
+            return blocks.attend(q, k, v, plan, mask, scale)[None], None
         if kind != torch.float64:
             q, k, v = q.float(), k.float(), v.float()
         if q.device.type == "cpu" and not masked and q.dtype == torch.float32 and flash_works():

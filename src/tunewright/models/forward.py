@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Batch
 from tunewright.models import attention, dropout
+from tunewright.models.allocator import keep_freed_memory
 from tunewright.models.heads import Head, head_of, pool
 
 Layout = Literal["packed", "padded"]
@@ -56,6 +57,7 @@ class ModelForward:
         self._cut: Tensor | None = None
         self._types = _reads_types(self.inner)
         attention.register()
+        keep_freed_memory()
         _own_config(model, self.inner)
         self._restore = self.inner.config._attn_implementation
         if self.layout == "packed":

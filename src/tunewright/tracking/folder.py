@@ -6,12 +6,23 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tunewright.core.errors import Problem, RunDamaged
+from tunewright.core.errors import Problem, RunDamaged, listed
 from tunewright.core.files import read_lines, storing, write_json, write_lines
+
+_FOLDERS = ("data", "checkpoints", "model", "predictions", "evaluations")
+_FILES = (
+    "recipe.yaml",
+    "stages.json",
+    "history.jsonl",
+    "evaluations.jsonl",
+    "evidence.json",
+    "report.html",
+    "run.json",
+)
 
 
 class RunFolder:
@@ -52,6 +63,14 @@ class RunFolder:
             ) from error
         return value if isinstance(value, dict) else {}
 
+    def findings(self) -> dict[str, Any]:
+        """What evidence.json says; empty where there is none yet.
+
+        Raises:
+            RunDamaged: it cannot be read.
+        """
+        return self._json(self.evidence)
+
     def note(self, facts: Mapping[str, Any]) -> None:
         """Adds to run.json."""
         write_json(self.path / "run.json", {**self.facts(), **facts})
@@ -83,16 +102,29 @@ class RunFolder:
     def close(self) -> None:
         """Closes the files that grow."""
         for file in self._open.values():
-            file.close()
+            with suppress(OSError):  # every line was flushed when it was added; what was not has been reported
+                file.close()
         self._open.clear()
 
+    def claim(self) -> None:
+        """Refuses a folder where other things than a run's bear the names that a run writes or removes.
+
+        Raises:
+            RunDamaged: it holds some, and no run.json.
+        """
+        others = [name for name in (*_FOLDERS, *_FILES) if (self.path / name).exists()]
+        if others and not (self.path / "run.json").exists():
+            raise RunDamaged(
+                Problem(where=str(self.path), found=f"it holds {listed(others)}, but no run",
+                        allowed="an empty folder, or the folder of a run", to_do="choose another --folder")
+            )  # fmt: skip
+
     def clear(self) -> None:
-        """Removes everything that a run writes, and only that."""
+        """Removes everything that a run writes, and only that; run.json last, so that a kill leaves a run."""
         self.close()
-        for name in ("data", "checkpoints", "model", "predictions"):
+        for name in _FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("recipe.yaml", "run.json", "stages.json", "history.jsonl", "evaluations.jsonl", "evidence.json",
-                     "report.html"):  # fmt: skip
+        for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
@@ -108,6 +140,9 @@ class RunFolder:
             handle = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
             _lock(handle, self.path)
+            for left in (*self.path.glob(".*.part"), *self.path.glob("*/.*.jsonl.*.part")):  # of a run that was killed
+                if left.is_file():
+                    left.unlink(missing_ok=True)
             yield
         finally:
             self.close()
@@ -135,7 +170,7 @@ def inventory(root: Path) -> list[dict[str, Any]]:
         folder = RunFolder(path.parent)
         try:
             facts = folder.facts()
-            evidence = folder._json(folder.evidence)
+            evidence = folder.findings()
         except RunDamaged as error:
             rows.append({"name": path.parent.name, "status": "damaged", "problem": str(error), "created": ""})
             continue

@@ -123,14 +123,12 @@ class Checkpoints:
             _sync(path)
 
     def _appear(self, temporary: Path, place: Path) -> None:
+        old = place.with_name(f".{place.name}.old")
         if place.exists():  # `best`, or a damaged step; a rename cannot replace a folder that is not empty
-            old = place.with_name(f".{place.name}.old")
             shutil.rmtree(old, ignore_errors=True)
             place.rename(old)
-            temporary.rename(place)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(place)
+        temporary.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
         _sync(place.parent)
 
     def _read(self, place: Path, damaged: list[Problem]) -> State | None:
