@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -156,7 +157,8 @@ def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, foun
     found.facts["model"] = {
         "name": recipe.model.name, "architecture": type(loaded.model).__name__, "parameters": size,
         "trainable": sum(p.numel() for p in trainable(attached).values()) if attached is not None else None,
-        "precision": chosen(recipe.model.precision), "layout": "packed" if packed else "padded", "head": loaded.head,
+        "precision": chosen(recipe.model.precision, recipe.model.device), "layout": "packed" if packed else "padded",
+        "head": loaded.head,
     }  # fmt: skip
     found.facts["training"] = {
         "steps": plan.steps, "examples": plan.examples,
@@ -166,7 +168,7 @@ def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, foun
 
 def _room(folder: Path, found: Findings) -> None:
     """Whether the disk has room for checkpoints and model."""
-    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    existing = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))  # noqa: PTH110
     free = shutil.disk_usage(existing).free
     learns = found.facts.get("model", {}).get("trainable") or 0
     size = found.facts.get("model", {}).get("parameters") or 0

@@ -153,6 +153,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="A file with texts, or one text; - reads lines from standard input.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where predictions go (.csv or .jsonl).")] = None,
     text: Annotated[str | None, typer.Option("--text", help="The column with the texts.")] = None,
+    pair: Annotated[str | None, typer.Option("--pair", help="The second text, where the model reads two.")] = None,
     as_json: Json = False,
 ) -> None:
     """Predict a file, or a line of text."""
@@ -163,7 +164,7 @@ def predict(
         _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{n} rows predicted: {place}")
         return
     lines = [line.rstrip("\n") for line in sys.stdin] if source == "-" else [source]
-    rows = predict_lines(run_folder, [line for line in lines if line.strip()])
+    rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair)
     if as_json:
         _say(rows)
         return

@@ -18,7 +18,7 @@ from tunewright.encoding import Example, collate
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
-from tunewright.models.precision import chosen
+from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.scoring import score
 from tunewright.recipe import Recipe
 from tunewright.schedules import Scaled
@@ -65,14 +65,12 @@ class Fit:
     step: int = 0
     stopped_early: bool = False
 
-    @property
-    def per_epoch(self) -> int:
-        """Steps of one epoch, at least 1."""
-        return (
-            max(1, round(self.plan.steps / self.recipe.training.epochs))
-            if self.recipe.training.steps is None
-            else (max(1, -(-len(self.windows.lengths) // self.plan.batch)))
-        )
+    def validation_is_due(self, drawn_before: int) -> bool:
+        """Whether the step that has just ended crossed into another epoch, or is one of every so many."""
+        every, rows = self.recipe.training.validate_every, max(len(self.windows.lengths), 1)
+        if every == "epoch":
+            return self.windows.drawn // rows > drawn_before // rows
+        return self.step % every == 0
 
     def epoch(self, step: int) -> float:
         """How many times the training set was seen after `step` steps, on average."""
@@ -99,9 +97,9 @@ def prepare_fit(
     model = adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     live = rows.install(inner, [torch.from_numpy(e.tokens) for e in supervised])
-    model.train()
+    model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
-    forward = ModelForward(model, layout=layout, precision=chosen(recipe.model.precision))
+    forward = ModelForward(model, layout=layout, precision=chosen(recipe.model.precision, recipe.model.device))
     parameters = trainable(model)
     examples = {e.id: e for e in supervised}
     lengths = {e.id: len(e) for e in supervised}
@@ -115,8 +113,8 @@ def prepare_fit(
     pool = Pool(list(examples), [labels[e.target or 0] for e in supervised], list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
     windows = Windows(sampler, collate(examples, recipe.seed), lengths, plan, micro_tokens=t.micro_tokens)
-    rate = rate_for(adaptation, size) if t.rate == "auto" else float(t.rate)
-    update = _update(recipe, rate).bind(parameters)
+    chain, rate = _update(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
+    update = chain.bind(parameters)
     metric = t.stop.metric
     higher = metric != "loss" and registry.members("metric")[metric].better == "higher"  # type: ignore[attr-defined]
     return Fit(
@@ -125,14 +123,17 @@ def prepare_fit(
     )  # fmt: skip
 
 
-def _update(recipe: Recipe, rate: float) -> Any:
-    """The recipe's update with its rate and schedule, inside its clipping."""
+def _update(recipe: Recipe, rate: float) -> tuple[Any, float]:
+    """The recipe's update with its rate and schedule, inside its clipping; and the peak rate.
+
+    A number given as the update's own rate takes training.rate's place; a schedule given there is used as it stands.
+    """
     t = recipe.training
     update = registry.build("update", t.update)
-    scheduled = Scaled(rate, registry.build("schedule", t.schedule))
-    if hasattr(update, "rate") and update.rate == type(update)().rate:
-        update = replace(update, rate=scheduled)
-    return Clip(t.clip, update) if t.clip is not None else update
+    if hasattr(update, "rate") and not callable(update.rate):
+        rate = rate if update.rate is None else float(update.rate)
+        update = replace(update, rate=Scaled(rate, registry.build("schedule", t.schedule)))
+    return Clip(t.clip, update) if t.clip is not None else update, rate
 
 
 def _notes(forward: ModelForward, live: object, recipe: Recipe) -> tuple[str, ...]:
@@ -167,8 +168,7 @@ def fit(
     if start.step or start.damaged:
         yield start
     t = job.recipe.training
-    every = job.per_epoch if t.validate_every == "epoch" else t.validate_every
-    job.step = start.step
+    job.step, drawn = start.step, job.windows.drawn
     loop = train(
         job.forward, job.windows, job.objective, job.update, job.parameters, steps=job.plan.steps, start=job.step
     )
@@ -177,9 +177,10 @@ def fit(
             job.step = report.step + 1
             job.windows.sampler.observe(report)
             yield report
+            before, drawn = drawn, job.windows.drawn
             last = job.step == job.plan.steps
             seen = None
-            if job.validation and (job.step % every == 0 or last):
+            if job.validation and (last or job.validation_is_due(before)):
                 seen = _validate(job, checkpoints)
                 job.stopped_early = job.stopping.over and not last
             due = t.checkpoint_every is not None and job.step % t.checkpoint_every == 0

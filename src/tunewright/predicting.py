@@ -53,6 +53,15 @@ class Predictor:
             for i, text in enumerate(texts)
             if not isinstance(text, str)
         ]
+        if (pairs is None) == bool(self.saved.card.get("pair")):
+            wants = "two texts a row" if pairs is None else "one text a row"
+            problems.append(
+                Problem(
+                    where="pairs",
+                    found="none" if pairs is None else "given",
+                    allowed=f"this model was tuned on {wants}",
+                )
+            )
         if pairs is not None and len(pairs) != len(texts):
             problems.append(Problem(where="pairs", found=f"{len(pairs)}", allowed=f"{len(texts)}, one for each text"))
         if problems:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from annotated_types import Ge, Gt, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError, closest, listed
@@ -40,7 +40,14 @@ def _number(value: Any) -> Any:
     return value
 
 
-Files = Annotated[tuple[str, ...], BeforeValidator(_list)]
+def _path(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a path without a NUL character")
+    return value
+
+
+Files = Annotated[tuple[Annotated[str, AfterValidator(_path)], ...], BeforeValidator(_list)]
+Count = Annotated[int, Ge(1), Le(2**40)]
 Real = BeforeValidator(_number)
 
 
@@ -72,7 +79,7 @@ class DataPart(_Part):
     shares: SharesPart = SharesPart()
     conflicts: Literal["drop", "majority", "keep"] = "drop"
     duplicates: bool = True
-    limit: Annotated[int, Ge(10)] | None = None
+    limit: Annotated[int, Ge(10), Le(2**40)] | None = None
 
 
 class ModelPart(_Part):
@@ -80,34 +87,35 @@ class ModelPart(_Part):
 
     name: str
     revision: str | None = None
-    max_tokens: Annotated[int, Ge(4)] | None = None
+    max_tokens: Annotated[int, Ge(4), Le(2**40)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     layout: Literal["auto", "packed", "padded"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class StopPart(_Part):
     """Early stopping: after `patience` validations without a better `metric`; None never stops early."""
 
     metric: str = "loss"
-    patience: Annotated[int, Ge(1)] | None = None
+    patience: Count | None = None
     least: Annotated[float, Ge(0), Real] = 0.0
 
 
 class TrainingPart(_Part):
     """How much is learnt, in what order and how fast."""
 
-    epochs: Annotated[float, Gt(0)] = 3.0
-    batch: Annotated[int, Ge(1)] = 32
-    batch_tokens: Annotated[int, Ge(1)] | None = None
-    micro_tokens: Annotated[int, Ge(1)] = 8192
-    steps: Annotated[int, Ge(1)] | None = None
+    epochs: Annotated[float, Gt(0), Le(1e6)] = 3.0
+    batch: Count = 32
+    batch_tokens: Count | None = None
+    micro_tokens: Count = 8192
+    steps: Count | None = None
     rate: Annotated[float, Gt(0), Real] | Literal["auto"] = "auto"
     schedule: Any = {"linear": {"warmup": 0.06}}
     update: Any = "adamw"
     clip: Annotated[float, Gt(0), Real] | None = 1.0
     sampler: Any = "shuffle"
-    validate_every: Annotated[int, Ge(1)] | Literal["epoch"] = "epoch"
-    checkpoint_every: Annotated[int, Ge(1)] | None = None
+    validate_every: Count | Literal["epoch"] = "epoch"
+    checkpoint_every: Count | None = None
     stop: StopPart = StopPart()
     keep: Literal["best", "last"] = "best"
 
@@ -131,8 +139,8 @@ class Recipe(_Part):
     objective: Any = "cross_entropy"
     training: TrainingPart = TrainingPart()
     evaluation: EvaluationPart = EvaluationPart()
-    seed: Annotated[int, Ge(0)] = 0
-    folder: str | None = None
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    folder: Annotated[str, AfterValidator(_path)] | None = None
 
     def dump(self) -> dict[str, Any]:
         """The recipe as plain values with every default written out, components included."""

@@ -118,9 +118,9 @@ def is_file(source: str) -> bool:
     return False
 
 
-def predict_lines(run_folder: Path, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """The prediction of each text."""
-    found = load(run_folder).predict(texts)
+def predict_lines(run_folder: Path, texts: Sequence[str], pair: str | None = None) -> list[dict[str, Any]]:
+    """The prediction of each text, each with the second text `pair` where the model reads two."""
+    found = load(run_folder).predict(texts, None if pair is None else [pair] * len(texts))
     return [
         {"text": text, "label": p.label, "probability": p.probability, "scores": p.scores}
         for text, p in zip(texts, found, strict=True)

@@ -33,7 +33,7 @@ from tunewright.fitting import Fit, Resumed, Validated, fit, predictions, prepar
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import CATALOGUE, Loaded, find, load, tokenizing
-from tunewright.models.precision import chosen
+from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import open_saved, save
 from tunewright.models.scoring import features
 from tunewright.recipe import Recipe, families, parse, read, write
@@ -177,6 +177,7 @@ class _Job:
         absolute = self._absolute()
         weights, tokenizer = self.found.fingerprint()
         known = {} if fresh else self.folder.facts()
+        written, absolute = absolute, _as_asked(absolute, known)
         if not retrain and not (self.folder.stages.exists() and self.folder.model.is_dir()):
             raise RunDamaged(
                 Problem(where=str(self.folder.path), found="no trained model is here", to_do="`tunewright train` first")
@@ -189,6 +190,7 @@ class _Job:
         self.folder.note(
             {
                 "name": self.folder.name,
+                "folder": str(self.folder.path),
                 "status": "running",
                 "created": known.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
                 "tunewright": tunewright.__version__,
@@ -204,7 +206,20 @@ class _Job:
                 "adaptation": next(iter(absolute.dump()["adaptation"])),
             }
         )  # fmt: skip
-        write(absolute, self.folder.recipe)
+        if known.get("rate_was_auto") and written.training.rate == "auto":
+            rate = {"rate": known["rate"]}
+            written = written.model_copy(update={"training": written.training.model_copy(update=rate)})
+        write(written, self.folder.recipe)
+
+    def _write_rate(self, rate: float) -> None:
+        """Puts the rate that `auto` came to into the saved recipe, so that the file means the same next year."""
+        recipe = read(self.folder.recipe)
+        if recipe.training.rate == "auto":
+            self.folder.note({"rate_was_auto": True})
+            write(
+                recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": rate})}),
+                self.folder.recipe,
+            )
 
     def _absolute(self) -> Recipe:
         """The recipe as it means the same from everywhere: files and a model's folder by their whole paths."""
@@ -289,7 +304,7 @@ class _Job:
             **self.folder.facts()["model"],
             "parameters": sum(p.numel() for p in self.loaded.model.parameters()),
             "architecture": type(self.loaded.model).__name__,
-            "precision": chosen(self.recipe.model.precision),
+            "precision": chosen(self.recipe.model.precision, self.recipe.model.device),
             "head": self.loaded.head,
             "max_tokens": limit,
             "texts_cut": cut,
@@ -326,7 +341,10 @@ class _Job:
 
     def _linear(self, seed: int) -> Contender:
         assert self.loaded is not None
-        forward = ModelForward(self.loaded.model, precision=chosen(self.recipe.model.precision))
+        self.loaded.model.to(chosen_device(self.recipe.model.device))
+        forward = ModelForward(
+            self.loaded.model, precision=chosen(self.recipe.model.precision, self.recipe.model.device)
+        )
         found = {name: features(forward, part) for name, part in self.examples.items() if name != "test"}
         began = time.perf_counter()
         found["test"] = features(forward, self.examples["test"])
@@ -357,7 +375,8 @@ class _Job:
         facts = {**self.folder.facts()["model"], "layout": job.forward.layout,
                  "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
         self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})
-        yield Event("plan", "", {"steps": job.plan.steps, "per_epoch": job.per_epoch, "rate": job.rate})
+        self._write_rate(job.rate)
+        yield Event("plan", "", {"steps": job.plan.steps, "rate": job.rate})
         checkpoints = Checkpoints(self.folder.checkpoints, self.fingerprint)
         fresh = checkpoints.last()[0] is None
         if fresh:
@@ -456,6 +475,13 @@ class _Job:
         self.folder.note({"timings": self.timings, "status": "finished"})
         render(self.folder.path)
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
+
+
+def _as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
+    """The recipe as this run was asked for: its saved copy has a number where `rate: auto` stood."""
+    if known.get("rate_was_auto") and recipe.training.rate == known.get("rate"):
+        return recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": "auto"})})
+    return recipe
 
 
 def _enough(prepared: data_side.Prepared) -> None:

@@ -113,8 +113,12 @@ def _data(values: Mapping[str, Any]) -> None:
 
 def _model(name: str, facts: Mapping[str, Any]) -> None:
     head = "its own head" if facts["head"] == "checkpoint" else "a new head"
-    out.print(f"  {escape(name)}: {facts['architecture']}, {facts['parameters'] / 1e6:.1f} million parameters, {head}, "
+    out.print(f"  {escape(name)}: {facts['architecture']}, {_size(facts['parameters'])} parameters, {head}, "
               f"{facts['precision']}")  # fmt: skip
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e6:.1f} million" if n >= 1e6 else f"{n / 1e3:.0f} thousand"
 
 
 def _validation(row: Mapping[str, Any]) -> None:
@@ -200,8 +204,8 @@ def checked(found: Any, recipe: Path) -> None:
                   f"{t['share_cut']:.1%} of the texts would be cut")  # fmt: skip
     if "model" in facts:
         m = facts["model"]
-        learns = "" if m["trainable"] is None else f", {m['trainable'] / 1e6:.2f} million learn"
-        out.print(f"model:   {escape(m['name'])}, {m['architecture']}, {m['parameters'] / 1e6:.1f} million parameters{learns}, "
+        learns = "" if m["trainable"] is None else f", {_size(m['trainable'])} learn"
+        out.print(f"model:   {escape(m['name'])}, {m['architecture']}, {_size(m['parameters'])} parameters{learns}, "
                   f"{m['layout']}, {m['precision']}, {'new head' if m['head'] == 'new' else 'own head'}")  # fmt: skip
         out.print(f"plan:    {facts['training']['steps']} steps, rate {facts['training']['rate']:g}")
     for problem in found.warnings:

@@ -76,5 +76,7 @@ def test_no_further_from_the_truth_than_the_plain_computation(dtype: torch.dtype
     for q, k, v in zip(*(t.split(lengths) for t in low), strict=True):
         p = torch.softmax(torch.einsum("qhe,khe->hqk", q, k) * 0.4, -1)
         naive.append(torch.einsum("hqk,khe->qhe", p, v))
-    error, bound = (float((t.detach().double() - truth.detach()).square().mean().sqrt()) for t in (ours, torch.cat(naive)))
+    error, bound = (
+        float((t.detach().double() - truth.detach()).square().mean().sqrt()) for t in (ours, torch.cat(naive))
+    )
     assert 0 < error < 1.5 * bound

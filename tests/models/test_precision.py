@@ -61,7 +61,7 @@ def test_training_under_bfloat16_leaves_float32_gradients() -> None:
 
 @pytest.mark.parametrize("native", [True, False])
 def test_chosen(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "bfloat16_is_native", lambda: native)
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda kind: native)
     assert precision.chosen("auto") == ("bfloat16" if native else "float32")
     assert precision.chosen("float32") == "float32"
     assert precision.chosen("bfloat16") == "bfloat16"

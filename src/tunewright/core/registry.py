@@ -51,8 +51,8 @@ def component(family: str, **options: Any) -> Any:
     return dataclasses.field(metadata={"family": family}, **options)
 
 
-def number(default: float) -> Any:
-    """A dataclass field that holds a number or a schedule."""
+def number(default: float | None) -> Any:
+    """A dataclass field that holds a number or a schedule; None where None is its default."""
     return dataclasses.field(default=default, metadata={"family": "schedule", "plain": True})
 
 
@@ -161,7 +161,8 @@ def _nest(family: str, specs: list[Any], where: str, problems: list[Problem]) ->
 def _construct(cls: type, options: Mapping[str, Any], where: str, problems: list[Problem]) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     hints = typing.get_type_hints(cls, include_extras=True)
-    before, ready = len(problems), {}
+    before = len(problems)
+    ready: dict[str, Any] = {}
     for name, given in options.items():
         if name not in fields:
             problems.append(
@@ -175,6 +176,9 @@ def _construct(cls: type, options: Mapping[str, Any], where: str, problems: list
             continue
         field = fields[name]
         inner = field.metadata.get("family")
+        if inner and given is None and field.default is None:
+            ready[name] = None
+            continue
         if inner and not (field.metadata.get("plain") and isinstance(given, (int, float))):
             ready[name] = _build(inner, given, f"{where}.{name}", problems)
             continue

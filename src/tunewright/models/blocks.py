@@ -98,7 +98,7 @@ class _BlockAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         q, k, v, p = ctx.saved_tensors
         width = grad.shape[-1]
         g = grad.reshape(-1, width).index_select(0, ctx.blocks.gather).view(q.shape)
@@ -111,5 +111,5 @@ class _BlockAttention(torch.autograd.Function):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, mask: Tensor, scale: float) -> Tensor:
     """Attention inside each example; q, k, v (T, H, E), the result alike."""
-    out: Tensor = _BlockAttention.apply(q, k, v, blocks, mask, scale)
+    out: Tensor = _BlockAttention.apply(q, k, v, blocks, mask, scale)  # type: ignore[no-untyped-call]
     return out

@@ -8,12 +8,20 @@ from typing import Literal
 import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def chosen_device(device: Device = "auto") -> torch.device:
+    """Where the model lives: the GPU where there is one, unless the recipe says otherwise."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
 
 
 @cache
-def bfloat16_is_native() -> bool:
-    """Whether this machine has bfloat16 matrix products: CUDA capability 8, AVX512_BF16 or AMX."""
-    if torch.cuda.is_available():
+def bfloat16_is_native(kind: str = "cpu") -> bool:
+    """Whether devices of this kind, here, have bfloat16 matrix products: CUDA capability 8, AVX512_BF16 or AMX."""
+    if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability()
     native = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
@@ -21,8 +29,8 @@ def bfloat16_is_native() -> bool:
     return bool(native or amx) and "AVX512" in capabilities
 
 
-def chosen(precision: Precision) -> Literal["float32", "bfloat16"]:
-    """`precision` with "auto" decided."""
+def chosen(precision: Precision, device: Device = "auto") -> Literal["float32", "bfloat16"]:
+    """`precision` with "auto" decided for the device where the model lives."""
     if precision == "auto":
-        return "bfloat16" if bfloat16_is_native() else "float32"
+        return "bfloat16" if bfloat16_is_native(chosen_device(device).type) else "float32"
     return precision

@@ -25,6 +25,7 @@ from tunewright.core.errors import ModelError, Problem, RunDamaged, StorageError
 from tunewright.core.files import sha256, storing, write_json
 from tunewright.models.dropout import KeyedDropout
 from tunewright.models.loading import CATALOGUE, Found, Loaded, find, quiet
+from tunewright.models.precision import chosen_device
 from tunewright.models.rows import LiveRows
 
 CARD = "tunewright.json"
@@ -213,7 +214,14 @@ def open_saved(folder: Path) -> Saved:
         if inner.config.pad_token_id is None or hasattr(inner, "score"):
             inner.config.pad_token_id = tokenizer.pad_token_id
     return Saved(
-        found, model.eval(), tokenizer, tuple(labels), int(card["limit"]), "checkpoint", str(card["precision"]), card
+        found,
+        model.eval().to(chosen_device()),
+        tokenizer,
+        tuple(labels),
+        int(card["limit"]),
+        "checkpoint",
+        str(card["precision"]),
+        card,
     )
 
 

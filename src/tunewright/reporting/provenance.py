@@ -227,7 +227,9 @@ def _commands(files: RunFiles) -> list[tuple[str, str]]:
     if rows(mapping(files.run.get("data")).get("files")):
         steps.append(("Check that the data are the same: their hashes are above.", "sha256sum FILE"))
     name = string(files.run.get("name"), files.name)
-    steps.append(("Run the recipe again: every default is written in it.", f"tunewright run runs/{name}/recipe.yaml"))
-    again = "Or compute the figures again from the saved predictions, without a model."
-    steps.append((again, f"tunewright evaluate runs/{name}"))
+    place = string(files.run.get("folder"), f"runs/{name}")
+    again = f"tunewright run {place}/recipe.yaml --folder {place}-again"
+    steps.append(("Run the recipe again: every default is written in it.", again))
+    again = "Or compute the figures again from the saved predictions."
+    steps.append((again, f"tunewright evaluate {place}"))
     return steps

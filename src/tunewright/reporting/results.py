@@ -322,8 +322,10 @@ def comparisons(evidence: Mapping[str, Any]) -> list[Comparison]:
 
 
 def family(evidence: Mapping[str, Any]) -> str:
-    """The number of tests that Holm's correction covers."""
-    sizes = [number(one.get("family")) for one in rows(evidence.get("comparisons"))]
+    """The number of tests that Holm's correction of the verdict covers: those by the verdict's own metric."""
+    deciding = mapping(evidence.get("verdict")).get("metric")
+    compared = rows(evidence.get("comparisons"))
+    sizes = [number(one.get("family")) for one in compared if deciding is None or one.get("metric") == deciding]
     return count(max((size for size in sizes if size is not None), default=None))
 
 

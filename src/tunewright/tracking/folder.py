@@ -25,6 +25,10 @@ _FILES = (
 )
 
 
+_LEFT = (".*.part", "*/.*.part", ".report-*.html")
+"""What a killed run leaves of files that it was writing beside their places."""
+
+
 class RunFolder:
     """Paths of a run, and its files that grow a line at a time."""
 
@@ -140,7 +144,7 @@ class RunFolder:
             handle = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
             _lock(handle, self.path)
-            for left in (*self.path.glob(".*.part"), *self.path.glob("*/.*.jsonl.*.part")):  # of a run that was killed
+            for left in (f for name in _LEFT for f in self.path.glob(name)):
                 if left.is_file():
                     left.unlink(missing_ok=True)
             yield

@@ -16,13 +16,15 @@ from annotated_types import Ge, Gt, Lt
 from tunewright.core.registry import number, register
 from tunewright.core.tensors import At, Gradient, Number, Parameters, Report, value
 
+RATE = 5e-5
+
 
 @register("update", "adamw")
 @dataclass(frozen=True)
 class AdamW:
-    """`rate` and `decay` may be schedules. `betas`, `epsilon` as in the paper."""
+    """`rate` and `decay` may be schedules; a `rate` of None is what the recipe's training.rate says, else 5e-5."""
 
-    rate: Number = number(5e-5)
+    rate: Number | None = number(None)
     decay: Number = number(0.01)
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
@@ -55,7 +57,7 @@ class _AdamW:
 
     def step(self, gradient: Gradient, at: At) -> Report:
         report = gradient()
-        rate = value(self.options.rate, at)
+        rate = value(RATE if self.options.rate is None else self.options.rate, at)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
             group["weight_decay"] = value(self.options.decay, at) if group["decayed"] else 0.0
@@ -74,5 +76,4 @@ class _AdamW:
         for full, tensor in state["tensors"].items():
             kind, name = full.split(":", 1)
             parameter = self.parameters[name]
-            place = tensor.device if kind == "step" else parameter.device
-            self.optimizer.state[parameter][kind] = tensor.clone().to(place)
+            self.optimizer.state[parameter][kind] = tensor.clone().to(parameter.device)

@@ -1,0 +1,40 @@
+"""Fixtures for whole runs with the toy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy_runs import Cli, Forks, calling, lay
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command line in this process."""
+    return calling(monkeypatch, capsys)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe for the toy in an empty folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return lay(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Commands in processes of their own, without the seconds that importing takes."""
+    made = Forks()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Path:
+    """The folder of a finished run with the whole ladder: read it, never write to it."""
+    place = tmp_path_factory.mktemp("finished")
+    lay(place, training={"epochs": 4}, evaluation={"baselines": ["majority", "tfidf", "linear"]})
+    said = forks("run", "toy.yaml", at=place)
+    assert said.code == 0, said.out
+    return place / "runs" / "toy"

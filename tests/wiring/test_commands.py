@@ -1,0 +1,348 @@
+"""Every verb as a user types it: what it prints, what it leaves, its exit code, and the JSON of `--json`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from toy_runs import Cli, Forks, lay, lines, write_rows
+
+from tunewright.bundled import toy_rows
+from tunewright.cli import app
+
+OPTIONS = {
+    "init": ["source", "--out", "--model", "--force", "--json"],
+    "check": ["recipe", "--set", "--folder", "--json"],
+    "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
+    "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
+    "evaluate": ["run_folder", "--data", "--json"],
+    "predict": ["run_folder", "source", "--out", "--text", "--pair", "--json"],
+    "compare": ["first", "second", "--metric", "--json"],
+    "report": ["run_folder", "--json"],
+    "runs list": ["root", "--json"],
+    "runs show": ["run_folder", "--json"],
+    "runs diff": ["first", "second", "--json"],
+    "version": [],
+}
+
+
+def commands(group: Any, prefix: str = "") -> dict[str, list[str]]:
+    out: dict[str, list[str]] = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            out |= commands(command, f"{prefix}{name} ")
+        else:
+            out[prefix + name] = [p.opts[0] for p in command.params if p.name != "help"]
+    return out
+
+
+def test_names_of_commands_and_options_are_frozen() -> None:
+    """Recipes are the interface: a new option needs a reason, a renamed one breaks somebody's script."""
+    assert commands(typer.main.get_command(app)) == OPTIONS
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["runs", "--help"], ["version"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom tunewright.cli import main\n"
+        f"sys.argv = ['tunewright', *{words!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'pyarrow', 'sklearn', 'scipy', 'peft', 'jinja2'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert done.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["runs"]])
+def test_without_a_word_it_helps(cli: Cli, words: list[str]) -> None:
+    said = cli(*words)
+    assert said.code == 2 and "Usage" in said.out + said.err
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["run"], ["run", "a.yaml", "--epochs", "3"], ["predict", "x"]])
+def test_a_wrong_word_is_told_and_is_json_where_asked(cli: Cli, words: list[str]) -> None:
+    said = cli(*words)
+    assert said.code == 2 and said.out == "" and "Usage" in said.err
+    said = cli(*words, "--json")
+    assert said.code == 2 and said.value["error"] == "usage" and said.value["problems"][0]["found"]
+
+
+def test_the_installed_command_runs() -> None:
+    command = Path(sys.executable).with_name("tunewright")
+    if not command.exists():
+        pytest.skip("the command is not installed beside this Python")
+    done = subprocess.run([command, "version"], capture_output=True, text=True, check=True)
+    assert done.stdout == "0.1.0\n"
+
+
+# init, check, run: the way of a newcomer
+
+
+def test_from_a_file_to_a_verdict(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "weather.csv", toy_rows(150), ("note", "kind of weather"))
+    said = cli("init", "weather.csv", "--model", "toy")
+    assert said.code == 0 and "weather.yaml" in said.out and "kind of weather" in said.out
+    written = yaml.safe_load((tmp_path / "weather.yaml").read_text())
+    assert written["data"]["text"] == "note" and written["data"]["label"] == "kind of weather"
+    said = cli("check", "weather.yaml")
+    assert said.code == 0 and "ready" in said.out and "0.0% of the texts would be cut" in said.out
+    assert not (tmp_path / "runs").exists(), "check writes nothing"
+    said = cli("run", "weather.yaml", "--set", "training.epochs=1", "--set", "evaluation.resamples=200",
+               "--set", "evaluation.baselines=[majority]")  # fmt: skip
+    assert said.code == 0, said.err
+    run = tmp_path / "runs" / "weather"
+    assert "Majority class" in said.out and str((run / "report.html").resolve()) in said.out
+    assert {p.name for p in run.iterdir()} - {".lock"} == {
+        "recipe.yaml", "run.json", "stages.json", "data", "history.jsonl", "evaluations.jsonl", "checkpoints", "model",
+        "predictions", "evidence.json", "report.html",
+    }  # fmt: skip
+    kept = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert kept["training"]["epochs"] == 1 and kept["training"]["update"]["adamw"], "every default is written out"
+    before = (run / "history.jsonl").read_bytes()
+    said = cli("run", "weather.yaml", "--set", "training.epochs=1", "--set", "evaluation.resamples=200",
+               "--set", "evaluation.baselines=[majority]")  # fmt: skip
+    assert said.code == 0 and "step" not in said.out and (run / "history.jsonl").read_bytes() == before
+
+
+def test_init_as_json_and_with_a_recipe_that_is_there(cli: Cli, recipe: Path) -> None:
+    said = cli("init", "toy.csv", "--json", "--out", "made.yaml")
+    assert said.code == 0 and said.value["recipe"] == "made.yaml" and said.value["label"] == "label"
+    before = Path("made.yaml").read_bytes()
+    said = cli("init", "toy.csv", "--out", "made.yaml", "--model", "toy")
+    assert said.code == 2 and "it exists already" in said.err and "--force" in said.err
+    assert Path("made.yaml").read_bytes() == before
+    assert cli("init", "toy.csv", "--out", "made.yaml", "--model", "toy", "--force").code == 0
+    assert Path("made.yaml").read_bytes() != before
+
+
+def test_init_demo_replaces_no_file_of_that_name(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("messages.csv").write_text("mine\n")
+    said = cli("init", "demo")
+    assert said.code == 2 and "messages.csv" in said.err and Path("messages.csv").read_text() == "mine\n"
+    said = cli("init", "demo", "--out", "there")
+    assert said.code == 0 and Path("there/messages.yaml").exists() and Path("there/messages.csv").exists()
+    assert cli("init", "demo", "--out", "there", "--force").code == 0
+    said = cli("check", "there/messages.yaml", "--set", "model=toy", "--json")
+    assert said.code == 0 and set(said.value["facts"]["classes"]) == {"negative", "neutral", "positive"}
+
+
+def test_check_as_json(cli: Cli, recipe: Path) -> None:
+    said = cli("check", recipe, "--json")
+    found = said.value
+    assert said.code == 0 and found["ok"] and found["errors"] == []
+    assert sum(found["facts"]["splits"].values()) == 120
+    assert found["facts"]["model"]["trainable"] == found["facts"]["model"]["parameters"]
+
+
+def test_run_as_json_says_nothing_else(cli: Cli, recipe: Path) -> None:
+    said = cli("run", recipe, "--json", "--set", "training.epochs=1")
+    assert said.code == 0 and said.value["status"] == "finished" and said.value["verdict"]["outcome"]
+    assert Path(said.value["report"]).exists() and said.err == ""
+
+
+def test_train_then_evaluate(cli: Cli, recipe: Path) -> None:
+    said = cli("train", recipe)
+    run = Path("runs/toy")
+    assert said.code == 0 and "tunewright evaluate runs/toy" in said.out
+    assert json.loads((run / "run.json").read_text())["status"] == "trained"
+    assert (run / "model").is_dir() and not (run / "evidence.json").exists() and not (run / "predictions").exists()
+    weights = (run / "model" / "model.safetensors").read_bytes()
+    said = cli("evaluate", run, "--json")
+    assert said.code == 0 and said.value["verdict"]["against"] == "majority"
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["status"] == "finished" and facts["command"].startswith("tunewright train")
+    assert (run / "report.html").exists() and (run / "model" / "model.safetensors").read_bytes() == weights
+
+
+# Verbs on a finished run
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a finished run, seen from another folder than that of its recipe."""
+    shutil.copytree(finished, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "copy"
+
+
+def test_evaluate_again_makes_what_was_removed(cli: Cli, run: Path) -> None:
+    before = json.loads((run / "evidence.json").read_text())
+    (run / "evidence.json").unlink()
+    (run / "report.html").unlink()
+    (run / "predictions" / "tuned.test.jsonl").unlink()
+    (run / "predictions" / "tfidf.test.jsonl").unlink()
+    said = cli("evaluate", run)
+    assert said.code == 0, said.err
+    again = json.loads((run / "evidence.json").read_text())
+    for evidence in (before, again):
+        for contender in evidence["contenders"]:
+            contender.pop("seconds_per_item")
+    assert again == before and (run / "report.html").exists()
+
+
+def test_evaluate_on_other_rows(cli: Cli, run: Path, tmp_path: Path) -> None:
+    seen = lines(run / "data" / "train.jsonl")[0]
+    other = write_rows(tmp_path / "other.csv", [*toy_rows(60, seed=7), (seen["text"], seen["label"]), ("sun", "mild")])
+    said = cli("evaluate", run, "--data", other, "--json")
+    assert said.code == 0, said.err
+    evidence = said.value
+    assert evidence["data"]["items"] + evidence["data"]["left_out"] == 62 and evidence["data"]["left_out"] >= 2
+    assert [c["name"] for c in evidence["contenders"]] == ["tuned", "majority", "tfidf"]
+    assert (run / "evaluations" / "other" / "evidence.json").exists()
+    said = cli("evaluate", run, "--data", other)
+    assert said.code == 0 and "Fine-tuned toy" in said.out
+
+
+def predicted(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predict_files(cli: Cli, run: Path, tmp_path: Path) -> None:
+    texts = [text for text, _ in toy_rows(9, seed=3)]
+    (tmp_path / "in.csv").write_text("text,id\n" + "".join(f"{t},{i}\n" for i, t in enumerate(texts)) + "ragged\n")
+    said = cli("predict", run, "in.csv")
+    assert said.code == 0 and "10 rows" in said.out
+    rows = predicted(tmp_path / "in.predictions.csv")
+    assert [row["text"] for row in rows[:9]] == texts and rows[9]["problem"] == "ragged_row" and rows[9]["label"] == ""
+    assert all(abs(sum(float(row[f"p_{n}"]) for n in ("cold", "warm", "wet")) - 1) < 1e-5 for row in rows[:9])
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"note": t}) + "\n" for t in texts))
+    said = cli("predict", run, "in.jsonl", "--out", "deep/er/out.jsonl", "--text", "note", "--json")
+    assert said.code == 0 and said.value == {"out": "deep/er/out.jsonl", "rows": 9}
+    again = lines(tmp_path / "deep/er/out.jsonl")
+    assert [row["label"] for row in again] == [row["label"] for row in rows[:9]]
+    assert again[0]["scores"]["cold"] == pytest.approx(float(rows[0]["p_cold"]), abs=1e-5)
+    said = cli("predict", run, "in.csv", "--out", "out.txt")
+    assert said.code == 3 and ".csv or .jsonl" in said.err and not Path("out.txt").exists()
+
+
+def test_predict_texts(cli: Cli, run: Path) -> None:
+    said = cli("predict", run, "snow and ice by the old road")
+    label, probability, text = said.out.rstrip("\n").split("\t")
+    assert said.code == 0 and label in ("cold", "warm", "wet") and 0 < float(probability) <= 1
+    assert text == "snow and ice by the old road"
+    said = cli("predict", run, "-", "--json", stdin="snow and ice by the old road\n\nsun\n")
+    assert [row["text"] for row in said.value] == ["snow and ice by the old road", "sun"]
+    assert said.value[0]["label"] == label
+    long = "sun " * 200
+    said = cli("predict", run, long)
+    assert said.code == 0 and said.out.rstrip("\n").split("\t")[2] == long, (
+        "longer than any file name, and than the model"
+    )
+    assert cli("predict", run, "-", stdin="").code == 0
+
+
+def test_compare(cli: Cli, run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    rows = lines(other / "predictions" / "tuned.test.jsonl")
+    for row in rows[1:]:
+        row["output"] = row["gold"]
+        row["scores"] = [0.8 if name == row["gold"] else 0.1 for name in rows[0]["labels"]]
+    (other / "predictions" / "tuned.test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = cli("compare", run, other, "--json")
+    assert said.code == 0 and said.value["verdict"]["effect"] > 0
+    assert {c["name"] for c in said.value["contenders"]} == {"copy", "other"}
+    said = cli("compare", run, other, "--metric", "f1_macro")
+    assert said.code == 0 and "copy" in said.out and "other" in said.out
+
+
+def test_report_again(cli: Cli, run: Path) -> None:
+    before = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    said = cli("report", run)
+    assert said.code == 0 and "report.html" in said.out and len((run / "report.html").read_bytes()) == len(before)
+    assert cli("report", run, "--json").value == {"report": str(run / "report.html")}
+
+
+def test_runs(cli: Cli, run: Path, tmp_path: Path, recipe: Path) -> None:
+    assert cli("train", recipe, "--set", "training.epochs=1", "--set", "seed=3").code == 0
+    shutil.move(run, tmp_path / "runs" / "copy")
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / "run.json").write_text("{")
+    said = cli("runs", "list", "--json")
+    rows = {row["name"]: row for row in said.value}
+    assert said.code == 0 and set(rows) == {"copy", "toy", "broken"} and rows["broken"]["status"] == "damaged"
+    assert rows["copy"]["status"] == "finished" and rows["toy"]["status"] == "trained"
+    assert rows["copy"]["accuracy"] is not None and rows["toy"]["accuracy"] is None
+    said = cli("runs", "list")
+    assert said.code == 0 and all(name in said.out for name in rows)
+    assert "no runs in empty" in cli("runs", "list", "empty").out and cli("runs", "list", "empty", "--json").value == []
+    said = cli("runs", "show", "runs/copy")
+    assert said.code == 0 and "finished" in said.out and "accuracy" in said.out and "adamw" in said.out
+    shown = cli("runs", "show", "runs/copy", "--json").value
+    assert shown["recipe"]["seed"] == 0 and shown["run"]["status"] == "finished" and shown["verdict"]
+    different = {
+        row["what"]: (row["first"], row["second"])
+        for row in cli("runs", "diff", "runs/copy", "runs/toy", "--json").value
+    }
+    assert different["recipe.seed"] == (0, 3) and different["recipe.training.epochs"] == (4.0, 1.0)
+    assert "recipe.training.batch" not in different
+    assert "recipe.seed" in cli("runs", "diff", "runs/copy", "runs/toy").out
+    assert "no difference" in cli("runs", "diff", "runs/copy", "runs/copy").out
+
+
+# --set, folders
+
+
+def test_set_changes_what_runs(cli: Cli, recipe: Path) -> None:
+    said = cli("check", recipe, "--json", "--set", "training.steps=7", "--set", "adaptation={lora: {rank: 2}}",
+               "--set", "model.max_tokens=5", "--set", "training.rate=1e-3")  # fmt: skip
+    facts = said.value["facts"]
+    assert said.code == 0 and facts["training"] == {"steps": 7, "examples": 56, "rate": 0.001}
+    assert facts["tokens"]["limit"] == 5 and facts["model"]["trainable"] < facts["model"]["parameters"]
+
+
+def test_folders(cli: Cli, recipe: Path, tmp_path: Path) -> None:
+    assert cli("train", recipe, "--set", "folder=here", "--set", "training.steps=1").code == 0
+    assert (tmp_path / "here" / "run.json").exists()
+    assert cli("train", recipe, "--set", "folder=here", "--folder", "there", "--set", "training.steps=1").code == 0
+    assert (tmp_path / "there" / "run.json").exists() and not (tmp_path / "runs").exists()
+
+
+def test_a_model_folder_beside_the_recipe(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the recipe means does not depend on where one stands; the run knows where its model was."""
+    from tunewright.models.toy import toy_bert
+
+    model, tokenizer = toy_bert(3)
+    model.save_pretrained(tmp_path / "project" / "base")
+    tokenizer.save_pretrained(tmp_path / "project" / "base")
+    (tmp_path / "else" / "base").mkdir(parents=True)
+    lay(tmp_path / "project", model="base", adaptation={"lora": {"rank": 2}}, training={"steps": 2})
+    monkeypatch.chdir(tmp_path / "else")
+    assert cli("check", "../project/toy.yaml").code == 0
+    said = cli("run", "../project/toy.yaml", "--folder", "run")
+    assert said.code == 0, said.err
+    monkeypatch.chdir(tmp_path)
+    said = cli("evaluate", "else/run")
+    assert said.code == 0, said.err
+    assert cli("predict", "else/run", "sun").code == 0
+
+
+def test_a_finished_run_outlives_its_data(cli: Cli, recipe: Path) -> None:
+    assert cli("run", recipe).code == 0
+    Path("toy.csv").unlink()
+    assert cli("evaluate", "runs/toy").code == 0
+    assert cli("run", recipe).code == 0
+    said = cli("run", recipe, "--set", "training.rate=0.5")
+    assert said.code == 6 and "another recipe" in said.err
+
+
+def test_status_while_a_run_is_not_finished(recipe: Path, forks: Forks, cli: Cli) -> None:
+    kill = {"at": "line", "file": "history.jsonl", "nth": 2, "half": False}
+    assert forks("run", "toy.yaml", at=recipe.parent, kill=kill).code == -9
+    assert cli("runs", "list", "--json").value[0]["status"] == "running"
+    said = cli("evaluate", "runs/toy")
+    assert said.code == 6 and "no trained model is here" in said.err

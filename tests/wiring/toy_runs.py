@@ -1,0 +1,123 @@
+"""Whole runs with the toy: recipes and rows in a folder of their own, the command line in this process or in a fork.
+
+No tests: what the tests of whole runs share.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tunewright.bundled import toy_rows
+from tunewright.cli import main
+
+os.environ["COLUMNS"] = "400"
+
+RECIPE: dict[str, Any] = {
+    "data": {"train": "toy.csv", "text": "text", "label": "label", "shares": {"validation": 0.15, "test": 0.2}},
+    "model": "toy",
+    "training": {"epochs": 2, "batch": 8, "rate": 0.01},
+    "evaluation": {"resamples": 200, "baselines": ["majority"]},
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def value(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Said]
+
+
+def write_rows(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for name, value in changes.items():
+        inner = out.get(name)
+        out[name] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+    return out
+
+
+def lay(folder: Path, name: str = "toy.yaml", rows: int = 120, **changes: Any) -> Path:
+    """The toy's rows and a recipe for them in `folder`; returns the recipe's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "toy.csv", toy_rows(rows))
+    recipe = folder / name
+    recipe.write_text(yaml.safe_dump(merged(RECIPE, changes), sort_keys=False))
+    return recipe
+
+
+def calling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    def call(*words: object, stdin: str = "") -> Said:
+        monkeypatch.setattr(sys, "argv", ["tunewright", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr()
+        return Said(int(end.value.code or 0), told.out, told.err)
+
+    return call
+
+
+class Forks:
+    """A process that has everything imported and forks a child for each command: real processes, real kills."""
+
+    def __init__(self) -> None:
+        self.server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("forks.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def begin(self, *words: object, at: Path, kill: Mapping[str, Any] | None = None) -> int:
+        """Starts `tunewright WORDS` in the folder `at`; the process id."""
+        assert self.server.stdin and self.server.stdout
+        job = {"words": [str(w) for w in words], "at": str(at), "kill": kill}
+        self.server.stdin.write(json.dumps(job) + "\n")
+        self.server.stdin.flush()
+        self.log = at / "said.txt"
+        return int(self.server.stdout.readline())
+
+    def end(self) -> Said:
+        """Waits; a negative code is the signal that ended the process."""
+        assert self.server.stdout
+        code = int(self.server.stdout.readline())
+        return Said(code, self.log.read_text(), "")
+
+    def __call__(self, *words: object, at: Path, kill: Mapping[str, Any] | None = None) -> Said:
+        self.begin(*words, at=at, kill=kill)
+        return self.end()
+
+    def close(self) -> None:
+        assert self.server.stdin and self.server.stdout
+        self.server.stdin.close()
+        self.server.wait()
+        self.server.stdout.close()
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
