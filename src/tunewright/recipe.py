@@ -96,7 +96,7 @@ class ModelPart(_Part):
 class StopPart(_Part):
     """Early stopping: after `patience` validations without a better `metric`; None never stops early."""
 
-    metric: str = "loss"
+    metric: str = "f1_macro"
     patience: Count | None = None
     least: Annotated[float, Ge(0), Real] = 0.0
 

@@ -36,7 +36,7 @@ training:
   batch: 32                      # examples that learn together; memory is bounded by micro_tokens, not by this
   rate: auto                     # by model size and adaptation; the run writes down what it took
   schedule: {{linear: {{warmup: 0.06}}}}
-  stop: {{metric: loss, patience: 2}}   # on the validation split, after every epoch
+  stop: {{metric: f1_macro, patience: 2}}   # on the validation split, after every epoch
 
 evaluation:
   metric: accuracy

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -383,10 +384,11 @@ def test_a_stop_between_stages(recipe: Path) -> None:
     from tunewright.recipe import read
     from tunewright.running import work
 
-    asked: list[bool] = []
+    asked = Event()
     with pytest.raises(Interrupted):
-        for event in work(read(recipe), Path("run"), base=recipe.parent, stop=lambda: bool(asked)):
-            asked += [True] * (event.kind == "stage" and event.name == "baselines")
+        for event in work(read(recipe), Path("run"), base=recipe.parent, stop=asked.is_set):
+            if event.kind == "stage" and event.name == "baselines":
+                asked.set()
     assert not Path("run/history.jsonl").exists()
 
 

@@ -93,7 +93,7 @@ def test_it_opens_in_plain_transformers_with_the_same_scores(name: str, outcomes
     ours = tunewright.load(folder).predict(texts)
     names = json.loads((folder / "tunewright.json").read_text())["labels"]
     found = np.array([[one.scores[label] for label in names] for one in ours])
-    assert found == pytest.approx(wanted, abs=1e-6) and np.ptp(found, axis=0).max() > 0.01
+    assert found == pytest.approx(wanted, abs=1e-6) and np.ptp(found, axis=0).max() > 1e-3
     if name == "full":
         assert [model.config.id2label[i] for i in range(3)] == names
 
