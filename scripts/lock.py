@@ -6,8 +6,8 @@ labels (2.13.0+cpu) are cut, so that the same file serves machines with and with
 
 from __future__ import annotations
 
-import importlib.metadata as metadata
 import re
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -266,7 +266,7 @@ def _base(folder: Path, card: dict[str, Any]) -> Found:
             Problem(
                 where=f"model {base['name']}",
                 found=f"the weights in {found.place} are not those that the adapter in {folder} was trained on",
-                to_do="put the base model of that time back, or train again",
+                to_do="put the base model of that time back, or train again with --fresh",
             )
         )
     return found
@@ -316,7 +316,10 @@ def _fault(path: Path, stamp: dict[str, Any]) -> str:
 
 def _damaged(folder: Path, *found: str) -> RunDamaged:
     return RunDamaged(
-        *(Problem(where=str(folder), found=text, to_do="train again, or copy the folder again") for text in found)
+        *(
+            Problem(where=str(folder), found=text, to_do="train again with --fresh, or copy the folder again")
+            for text in found
+        )
     )
 
 
