@@ -11,7 +11,7 @@ import pytest
 from toy_runs import Forks, lay, lines, merged
 
 KILLED = -9
-EVERY_2 = {"training": {"checkpoint_every": 2, "epochs": 2, "batch": 16}}
+EVERY_2 = {"training": {"checkpoint_every": 2, "epochs": 2, "batch": 16, "stop": {"metric": "loss"}}}
 """79 training rows: 10 steps, validations after steps 5 and 10, checkpoints after every second and at validations."""
 
 VARIANTS: dict[str, dict[str, Any]] = {

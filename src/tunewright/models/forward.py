@@ -97,11 +97,11 @@ class ModelForward:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Evaluation mode without a graph; the model's mode is put back after."""
+        """Evaluation mode without a graph; the model's mode is put back after. Weights are cast once, not once a batch."""
         was = self.model.training
         self.model.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._autocast():
                 yield
         finally:
             self.model.train(was)
