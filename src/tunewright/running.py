@@ -207,8 +207,7 @@ class _Job:
             }
         )  # fmt: skip
         if known.get("rate_was_auto") and written.training.rate == "auto":
-            rate = {"rate": known["rate"]}
-            written = written.model_copy(update={"training": written.training.model_copy(update=rate)})
+            written = _with_rate(written, known["rate"])
         write(written, self.folder.recipe)
 
     def _write_rate(self, rate: float) -> None:
@@ -216,10 +215,7 @@ class _Job:
         recipe = read(self.folder.recipe)
         if recipe.training.rate == "auto":
             self.folder.note({"rate_was_auto": True})
-            write(
-                recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": rate})}),
-                self.folder.recipe,
-            )
+            write(_with_rate(recipe, rate), self.folder.recipe)
 
     def _absolute(self) -> Recipe:
         """The recipe as it means the same from everywhere: files and a model's folder by their whole paths."""
@@ -480,8 +476,12 @@ class _Job:
 def _as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
     """The recipe as this run was asked for: its saved copy has a number where `rate: auto` stood."""
     if known.get("rate_was_auto") and recipe.training.rate == known.get("rate"):
-        return recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": "auto"})})
+        return _with_rate(recipe, "auto")
     return recipe
+
+
+def _with_rate(recipe: Recipe, rate: float | str) -> Recipe:
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": rate})})
 
 
 def _enough(prepared: data_side.Prepared) -> None:
