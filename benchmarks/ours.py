@@ -20,6 +20,7 @@ def ours(
     from tunewright.core.tensors import trainable
     from tunewright.encoding import encode, pack
     from tunewright.fitting import prepare_fit
+    from tunewright.models.forward import ModelForward
     from tunewright.models.loading import find, load, tokenizing
     from tunewright.models.scoring import score
     from tunewright.recipe import parse
@@ -58,15 +59,16 @@ def ours(
     seconds["train"], cpu = time.perf_counter() - began, time.process_time() - cpu
 
     began = time.perf_counter()
-    predicted = score(job.forward, valid)[0].argmax(1).tolist()
+    tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision, fixed=True)
+    predicted = score(tuned, valid)[0].argmax(1).tolist()
     seconds["predict"] = time.perf_counter() - began
     finish = Finish.now()
 
     passes = []
-    score(job.forward, valid)
+    score(tuned, valid)
     for _ in range(PASSES):
         began = time.perf_counter()
-        score(job.forward, valid)[0].argmax(1).tolist()
+        score(tuned, valid)[0].argmax(1).tolist()
         passes.append(time.perf_counter() - began)
 
     probe = None

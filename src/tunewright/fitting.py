@@ -260,6 +260,8 @@ def predictions(
 
 
 def _validate(job: Fit, checkpoints: Checkpoints) -> Validated:
+    for parameter in job.parameters.values():
+        parameter.grad = None  # the next step makes its own; a validation has better use for the memory
     found = predictions(job.forward, job.validation, job.loaded.labels, "tuned", "validation")
     known = registry.members("metric")
     names = {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"}

@@ -34,7 +34,7 @@ class Predictor:
         self._tokenize = tokenizing(saved.tokenizer)
         self._limit = int(saved.card.get("max_tokens") or saved.limit)
         self._forward = ModelForward(
-            saved.model, layout=saved.card.get("layout"), precision=saved.precision  # type: ignore[arg-type]
+            saved.model, layout=saved.card.get("layout"), precision=saved.precision, fixed=True  # type: ignore[arg-type]
         )  # fmt: skip
 
     def predict(self, texts: str | Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:

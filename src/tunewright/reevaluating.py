@@ -73,7 +73,7 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
         )  # fmt: skip
     limit = int(saved.card.get("max_tokens") or saved.limit)
     examples = encode(items, tokenizing(saved.tokenizer), {n: i for i, n in enumerate(saved.labels)}, limit)
-    forward = ModelForward(saved.model, layout=saved.card.get("layout"), precision=saved.precision)
+    forward = ModelForward(saved.model, layout=saved.card.get("layout"), precision=saved.precision, fixed=True)
     tuned = predictions(forward, examples, saved.labels, "tuned", "test")
     made = [
         Contender(tuned, f"Fine-tuned {recipe.model.name}", "tuned"),

@@ -415,7 +415,7 @@ class _Job:
         extra = {"precision": job.forward.precision, "max_tokens": self.limit, "text": self.recipe.data.text,
                  "pair": self.recipe.data.pair, "layout": job.forward.layout}  # fmt: skip
         save(self.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
-        self.tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision)
+        self.tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision, fixed=True)
         done = job.windows.drawn
         self.folder.note(
             {
@@ -438,7 +438,7 @@ class _Job:
         yield Event("stage", "predict")
         if self.tuned is None:
             saved = open_saved(self.folder.model)
-            self.tuned = ModelForward(saved.model, precision=saved.precision)  # type: ignore[arg-type]
+            self.tuned = ModelForward(saved.model, precision=saved.precision, fixed=True)  # type: ignore[arg-type]
         began = time.perf_counter()
         title = f"Fine-tuned {Path(self.recipe.model.name).name}"
         for split in ("test", "validation"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tiny_families import batch_of, build, config_of, gradient_error, weighted
+from torch import nn
 
 from tunewright.adaptations import Lora
 from tunewright.models.forward import ModelForward
@@ -12,17 +15,20 @@ from tunewright.models.forward import ModelForward
 CUT = ["bert", "roberta", "xlm-roberta", "camembert", "electra"]
 
 
-class Whole(ModelForward):
-    """Without the cut."""
-
-    _can_cut = False  # type: ignore[assignment]
+def whole(model: nn.Module, **options: Any) -> ModelForward:
+    """A forward without the cut, as one of a family that the head reads by its mean is."""
+    forward = ModelForward(model, **options)
+    assert forward._last is not None and forward.head is not None
+    forward._last.remove()
+    forward._last = None
+    return forward
 
 
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("case", CUT)
 def test_the_cut_equals_the_whole(case: str, lora: bool) -> None:
     sides = []
-    for kind in (ModelForward, Whole):
+    for kind in (ModelForward, whole):
         model = build(config_of(case), torch.float64)
         model = Lora(rank=2, dropout=0.3).attach(model, 0).double() if lora else model
         for name, parameter in model.named_parameters():
@@ -31,11 +37,13 @@ def test_the_cut_equals_the_whole(case: str, lora: bool) -> None:
         sides.append(kind(model.train(), layout="packed"))
     seen: list[int] = []
     for side in sides:
-        last = side.inner.base_model.encoder.layer[-1].intermediate
-        last.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[1]))
+        last = side.inner.base_model.encoder.layer[-1]
+        for module in (last.attention.self.query, last.attention.self.key, last.intermediate):
+            module.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[1]))
     batch = batch_of(step=1)
     scores = [side(batch) for side in sides]
-    assert seen == [len(batch.ids), len(batch.tokens)]
+    n, tokens = len(batch.ids), len(batch.tokens)
+    assert seen == [n, tokens, n, tokens, tokens, tokens]
     assert torch.allclose(scores[0], scores[1], atol=1e-9)
     for score in scores:
         weighted(score).backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from tunewright.models.forward import ModelForward
 CASES = ["bert", "roberta", "electra", "distilbert", "modernbert-cls-odd", "modernbert-mean-even", "gpt2", "qwen3"]
 
 
+@pytest.mark.parametrize("predicting", [False, True])
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.parametrize("case", CASES)
-def test_no_further_from_the_truth_than_transformers(case: str, layout: Any) -> None:
+def test_no_further_from_the_truth_than_transformers(case: str, layout: Any, predicting: bool) -> None:
     plain = build(config_of(case))
     forward = ModelForward(build(config_of(case)), layout=layout, precision="bfloat16")
     ours, naive, size = [], [], []
@@ -26,7 +28,8 @@ def test_no_further_from_the_truth_than_transformers(case: str, layout: Any) -> 
             truth = plain_scores(plain, batch)
             with torch.autocast("cpu", torch.bfloat16):
                 theirs = plain_scores(plain, batch).float()
-            scores = forward(batch)
+            with forward.evaluating() if predicting else nullcontext():
+                scores = forward(batch)
             assert scores.dtype == torch.float32
             ours.append((scores - truth).square().mean())
             naive.append((theirs - truth).square().mean())

@@ -23,6 +23,7 @@ from tunewright.models import blocks
 from tunewright.models.blocks import Blocks
 
 NAME, PADDED = "tunewright_packed", "tunewright_padded"
+FIRST_ONLY = "tunewright_first_only"  # set on a layer's attention of which only each example's first token is read
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Packing:
-    """How a packed batch is cut: runs of equal length, in order; `longest` in tokens. Every layer shares it."""
+    """How a packed batch is cut: runs of equal length, in order; `longest` in tokens. Every layer shares it.
+
+    owners, places (T,): the example of each token and its position there.
+    """
 
     runs: tuple[Run, ...]
     longest: int
     lengths: tuple[int, ...]
+    owners: Tensor
+    places: Tensor
     ends: Tensor | None = None
     laid: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def starts(self) -> Tensor:
+        """(B,) index of each example's first token."""
+        return (self.places == 0).nonzero()[:, 0]
 
     def blocks(self, heads: int, causal: bool, window: int | None, dtype: torch.dtype) -> tuple[Blocks, Tensor]:
         """The blocks of short examples and their mask, made once a batch."""
@@ -61,10 +72,13 @@ class Packing:
             n = sum(1 for _ in group)
             runs.append(Run(start, n, length))
             start += n * length
+        sizes = torch.tensor(lengths, device=device)
+        owners = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
+        places = torch.arange(start, device=device) - (sizes.cumsum(0) - sizes)[owners]
         ends = None
         if device.type != "cpu":
             ends = F.pad(torch.tensor(lengths, device=device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
-        return cls(tuple(runs), max(lengths), tuple(lengths), ends)
+        return cls(tuple(runs), max(lengths), tuple(lengths), owners, places, ends)
 
 
 def _cut(x: Tensor, run: Run) -> Tensor:
@@ -131,6 +145,24 @@ def _public(
     return torch.cat(outs)
 
 
+def _first(q: Tensor, k: Tensor, v: Tensor, packing: Packing, scale: float) -> Tensor:
+    """Attention of each example's first token over its example; zeros for the other tokens, which nobody reads.
+
+    Costs 4 T H E operations in place of the blocks' 4 T H E C.
+    """
+    own, place, starts = packing.owners, packing.places, packing.starts
+    with torch.autocast(q.device.type, enabled=False):
+        scores = (q.index_select(0, starts).index_select(0, own) * k).sum(-1, dtype=_wide(k.dtype)) * scale  # (T, H)
+        padded = scores.new_full((len(starts), packing.longest, scores.shape[1]), float("-inf"))
+        p = torch.softmax(padded.index_put((own, place), scores), 1)[own, place]
+        out = torch.zeros(len(starts), *v.shape[1:], dtype=p.dtype, device=v.device).index_add(0, own, p[..., None] * v)
+    return v.new_zeros(v.shape).index_copy(0, starts, out.to(v.dtype))
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def _varlen(q: Tensor, k: Tensor, v: Tensor, packing: Packing, causal: bool, scale: float) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
@@ -194,6 +226,8 @@ def packed_attention(
     if sliding_window is not None:
         window = sliding_window  # keys less than so many places away; transformers gives a bidirectional half plus one
     masked = window is not None and packing.longest > window
+    if getattr(module, FIRST_ONLY, False) and not causal and not masked:
+        return _first(q, k, v, packing, scale)[None], None
     with torch.autocast(q.device.type, enabled=False):
         if q.device.type == "cuda" and not masked and kind in (torch.bfloat16, torch.float16):
             return _varlen(q, k, v, packing, causal, scale)[None], None

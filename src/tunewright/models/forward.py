@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Batch
-from tunewright.models import attention, dropout
-from tunewright.models.allocator import keep_freed_memory
+from tunewright.models import allocator, attention, dropout, last_layer
 from tunewright.models.heads import Head, head_of, pool
+from tunewright.models.last_layer import LastLayer
+from tunewright.models.products import Products
 
 Layout = Literal["packed", "padded"]
 
@@ -27,8 +28,9 @@ PACKED = frozenset(
     {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "modernbert", "gpt2", "llama", "mistral",
      "qwen2", "qwen3"}
 )  # fmt: skip
+# norms after each sum keep the rounding of what passes between layers from adding up, as it does where norms come first
+_NARROW = last_layer.FAMILIES | {"distilbert"}
 _POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
-_CUT_LAST_LAYER = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 
 
 class ModelForward:
@@ -37,11 +39,20 @@ class ModelForward:
     Args:
         model: the model; its dropouts are replaced by keyed ones.
         layout: "packed" or "padded"; None chooses packed where the family allows it.
-        precision: "bfloat16" runs the matrix products under autocast; attention, norms and scores stay float32.
+        precision: "bfloat16" runs the matrix products under autocast; attention of long examples, norms and scores
+            stay float32. In a packed prediction of the BERT family on a CPU what passes between the layers is
+            bfloat16 too.
+        fixed: the weights change no more: the model is put into evaluation mode, and what a prediction has laid out
+            of them is kept for the next.
     """
 
     def __init__(
-        self, model: nn.Module, *, layout: Layout | None = None, precision: Literal["float32", "bfloat16"] = "float32"
+        self,
+        model: nn.Module,
+        *,
+        layout: Layout | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        fixed: bool = False,
     ) -> None:
         self.model = model
         outer: Any = model
@@ -51,18 +62,23 @@ class ModelForward:
         self.layout: Layout = layout or ("packed" if self.kind in PACKED and self.head else "padded")
         self.precision = precision
         self.device = next(model.parameters()).device
+        self.fixed = fixed
+        if fixed:
+            self._settle()
+        self._laid: Products | None = None
         self.draws = dropout.Draws()
         dropout.install(model, self.draws)
         self._nudge: Tensor | None = None
-        self._cut: Tensor | None = None
+        self._last: LastLayer | None = None
         self._types = _reads_types(self.inner)
         attention.register()
-        keep_freed_memory()
+        allocator.settle()
         _own_config(model, self.inner)
         self._restore = self.inner.config._attn_implementation
         if self.layout == "packed":
             self.inner.set_attn_implementation(attention.NAME)
-            self._hook_last_layer()
+            if self.kind in last_layer.FAMILIES:
+                self._last = LastLayer(self.inner, self.draws)
         elif getattr(self.inner, "_supports_sdpa", False):
             self.inner.set_attn_implementation(attention.PADDED)
 
@@ -99,9 +115,10 @@ class ModelForward:
     def evaluating(self) -> Iterator[None]:
         """Evaluation mode without a graph; the model's mode is put back after. Weights are cast once, not once a batch."""
         was = self.model.training
-        self.model.eval()
+        self._settle()
+        laid = self.device.type == "cpu" and self.precision == "bfloat16"
         try:
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode(), self._autocast(), self._products() if laid else nullcontext():
                 yield
         finally:
             self.model.train(was)
@@ -109,20 +126,31 @@ class ModelForward:
     def release(self) -> nn.Module:
         """The model as transformers knows it, without anything of ours in it."""
         dropout.remove(self.model)
-        self._unhook()
+        if self._last is not None:
+            self._last.remove()
         self.inner.set_attn_implementation(self._restore if self._restore in ("eager", "sdpa") else "sdpa")
         return self.model
 
     def _autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
+    def _settle(self) -> None:
+        if self.model.training:
+            self.model.eval()
+            allocator.give_back()
+
+    def _products(self) -> Products:
+        """Faster products for a prediction; made anew where the weights may have changed."""
+        if self._laid is None or not self.fixed:
+            narrow = self.layout == "packed" and self.kind in _NARROW
+            self._laid = Products(self.model, self.inner.base_model.embeddings if narrow else None)
+        return self._laid
+
     def _hidden(self, batch: Batch) -> Tensor:
         """(T, D) hidden states of the packed batch."""
-        sizes = torch.tensor(batch.lengths, device=self.device)
-        starts = sizes.cumsum(0) - sizes
-        owners = torch.repeat_interleave(torch.arange(len(sizes), device=self.device), sizes)
-        places = torch.arange(len(batch.tokens), device=self.device) - starts[owners]
-        self.draws.begin(batch.keys, owners, places)
+        packing = attention.Packing.of(batch.lengths, self.device)
+        places = packing.places
+        self.draws.begin(batch.keys, packing.owners, places)
         more: dict[str, Any] = {}
         if batch.types is not None and self._types:
             more["token_type_ids"] = batch.types[None]
@@ -134,7 +162,7 @@ class ModelForward:
         out = self.inner.base_model(
             input_ids=batch.tokens[None],
             position_ids=positions[None],
-            packing=attention.Packing.of(batch.lengths, self.device),
+            packing=packing,
             **more,
         )
         hidden: Tensor = out.last_hidden_state[0]
@@ -142,15 +170,11 @@ class ModelForward:
 
     def _packed(self, batch: Batch) -> Tensor:
         assert self.head is not None
-        if self._can_cut:
-            sizes = torch.tensor(batch.lengths, device=self.device)
-            self._cut = sizes.cumsum(0) - sizes
-        try:
-            hidden = self._hidden(batch)
-        finally:
-            cut, self._cut = self._cut is not None, None
-        pooled = hidden if cut else pool(hidden, batch.lengths, self.head.pooling)
-        return self.head.score(self.inner, pooled)
+        if self._last is None:
+            return self.head.score(self.inner, pool(self._hidden(batch), batch.lengths, self.head.pooling))
+        sizes = torch.tensor(batch.lengths, device=self.device)
+        with self._last.cut(sizes.cumsum(0) - sizes):
+            return self.head.score(self.inner, self._hidden(batch))
 
     def _pad(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, mask and types (B, L); sets the keys of dropout for the padded rows."""
@@ -215,29 +239,6 @@ class ModelForward:
         spread = torch.zeros_like(out)
         spread[self._mask] = nudge.to(out.dtype)
         return out + spread
-
-    @property
-    def _can_cut(self) -> bool:
-        return self.layout == "packed" and self.kind in _CUT_LAST_LAYER
-
-    def _hook_last_layer(self) -> None:
-        """After the last attention only the rows that the head reads go on: the others' feed-forward is never used."""
-        self._handles: list[Any] = []
-        if self._can_cut:
-            last = self.inner.base_model.encoder.layer[-1].attention.output
-            self._handles.append(last.register_forward_pre_hook(self._cut_rows))
-
-    def _cut_rows(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if self._cut is None:
-            return None
-        starts = self._cut
-        self.draws.begin(self.draws.keys, torch.arange(len(starts), device=self.device), torch.zeros_like(starts))
-        return tuple(x.index_select(1, starts) for x in args)
-
-    def _unhook(self) -> None:
-        for handle in getattr(self, "_handles", []):
-            handle.remove()
-        self._handles = []
 
 
 def _own_config(model: nn.Module, inner: Any) -> None:

@@ -13,7 +13,7 @@ from tunewright.core.tensors import Batch
 from tunewright.encoding import Example, pack
 from tunewright.models.forward import ModelForward
 
-BUDGET = 4096
+BUDGET = 8192
 
 
 def batches(examples: Sequence[Example], budget: int = BUDGET) -> Iterator[tuple[list[int], Batch]]:

@@ -1,0 +1,115 @@
+"""Linear layers of a prediction on a CPU in bfloat16: weights laid out once for oneDNN, GELU inside the product.
+
+A prediction uses the same weights for many batches, so it pays to bring them into the order that the machine's
+products want, which PyTorch's own `linear` does anew at each call; and a GELU after a product costs a pass over its
+output that the product can do as it writes. Both are oneDNN's, through operators that PyTorch keeps for its compiler.
+They are tried once, and where they are missing or disagree with the public functions, nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_ROWS = 4096  # for how many tokens at once the weights are laid out; other numbers work and may be slower
+
+
+class _Laid:
+    """One linear layer's product; `gelu` says that exact GELU follows. Weights are laid out at the first call."""
+
+    def __init__(self, layer: nn.Linear, gelu: bool = False) -> None:
+        self.layer, self.gelu = layer, gelu
+        self._weight: Tensor | None = None
+        self._bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._weight is None:
+            self._weight = _lay(self.layer.weight)
+            self._bias = None if self.layer.bias is None else self.layer.bias.detach().bfloat16()
+        return _product(x.bfloat16(), self._weight, self._bias, self.gelu)
+
+
+def _lay(weight: Tensor) -> Tensor:
+    laid: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().bfloat16().contiguous(), _ROWS)
+    return laid
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(
+        x, weight, bias, "gelu" if gelu else "none", [], "none" if gelu else ""
+    )
+    return out
+
+
+@cache
+def works() -> bool:
+    """Whether the operators exist here and agree with `linear` and `gelu`."""
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            generator = torch.Generator().manual_seed(0)
+            x, weight = (torch.randn(n, 32, generator=generator).bfloat16() for n in (7, 48))
+            bias = torch.randn(48, generator=generator).bfloat16()
+            plain = F.linear(x.float(), weight.float(), bias.float())
+            wanted = {False: plain, True: F.gelu(plain)}
+            return all(
+                torch.allclose(_product(x, _lay(weight), bias, gelu).float(), right, atol=0.02, rtol=0.02)
+                for gelu, right in wanted.items()
+            )
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False
+
+
+class Products:
+    """Inside (`with`), the model's linear layers use weights laid out once; for bfloat16 on a CPU without a graph.
+
+    A layer is left as it is where it is not a plain nn.Linear. Costs a second copy of their weights in bfloat16 (2 bytes
+    a parameter), which autocast would make as well; it lives as long as this object, for weights that do not change.
+
+    Args:
+        model: whose layers; what holds them (LoRA, say) goes on calling them.
+        embeddings: a module whose output is made bfloat16, so that all that passes between the layers is; or None.
+    """
+
+    def __init__(self, model: nn.Module, embeddings: nn.Module | None = None) -> None:
+        self.embeddings = embeddings
+        self.laid: dict[nn.Module, Callable[..., Tensor]] = {}
+        if not works():
+            return
+        for module in model.modules():
+            if _gelu_follows(module):
+                fused: Any = module
+                self.laid[module] = _Laid(fused.dense, gelu=True)
+            elif type(module) is nn.Linear and module.weight.device.type == "cpu":
+                self.laid[module] = _Laid(module)
+        if embeddings is not None:
+            self.laid[embeddings] = _narrow(embeddings)
+
+    def __enter__(self) -> None:
+        for module, forward in self.laid.items():
+            module.forward = forward
+
+    def __exit__(self, *_: object) -> None:
+        for module in self.laid:
+            module.__dict__.pop("forward", None)
+
+
+def _narrow(embeddings: nn.Module) -> Callable[..., Tensor]:
+    whole = embeddings.forward
+    return lambda *args, **named: whole(*args, **named).bfloat16()
+
+
+def _gelu_follows(module: nn.Module) -> bool:
+    """Whether this is the first half of a feed-forward of the BERT family: one plain product and exact GELU."""
+    act = getattr(module, "intermediate_act_fn", None)
+    children = dict(module.named_children())
+    return (
+        type(children.get("dense")) is nn.Linear
+        and set(children) <= {"dense", "intermediate_act_fn"}
+        and type(act).__name__ == "GELUActivation"
+        and getattr(act, "act", None) is F.gelu
+    )
