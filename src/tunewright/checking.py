@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,16 +14,17 @@ import numpy as np
 
 from tunewright import data as data_side
 from tunewright.core import registry
-from tunewright.core.errors import Problem, TunewrightError
+from tunewright.core.errors import DataError, Problem, TunewrightError
 from tunewright.core.tensors import trainable
 from tunewright.encoding import encode
 from tunewright.fitting import rate_for
+from tunewright.identity import base_model, identify, refuse_another
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
-from tunewright.models.loading import find, load, tokenizing
+from tunewright.models.loading import Found, find, load, tokenizing
 from tunewright.models.precision import chosen
 from tunewright.recipe import Recipe
-from tunewright.running import base_model
+from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
 T = TypeVar("T")
@@ -70,8 +72,24 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
             _lengths(recipe, prepared, loaded, found)
             _model_facts(recipe, prepared, loaded, found)
     if folder is not None:
+        found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
         _room(folder, found)
     return found
+
+
+def _owned(recipe: Recipe, base: Path, place: Found | None, folder: RunFolder) -> None:
+    """Sees that `run` would take the folder.
+
+    Raises:
+        RunDamaged: it holds another run, or other things than a run.
+    """
+    if not os.path.exists(folder.path):  # noqa: PTH110  (Path.exists raises on a name that is too long)
+        return
+    folder.claim()
+    known = folder.facts()
+    if known and place is not None:
+        with suppress(DataError):  # reading has told of the files already
+            refuse_another(folder, identify(recipe, base, place, known), known)
 
 
 def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:

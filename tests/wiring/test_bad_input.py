@@ -140,7 +140,7 @@ def test_texts_longer_than_the_model(cli: Cli, recipe: Path) -> None:
         f"{facts['model']['texts_cut']} of {facts['data']['splits']['train']} training texts are longer than 64"
         in said.out
     )
-    (found,) = problems(cli, "check", recipe, "--set", "model.max_tokens=65", code=2)
+    (found,) = problems(cli, "check", recipe, "--folder", "other", "--set", "model.max_tokens=65", code=2)
     assert found["where"] == "model.max_tokens" and "at most 64" in found["allowed"]
 
 

@@ -9,6 +9,7 @@ split because the data grew.
 
 from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, write
+from tunewright.data.folders import content
 from tunewright.data.options import Options, Shares
 from tunewright.data.prepare import Defect, Prepared, prepare
 from tunewright.data.reading import gather, read
@@ -25,6 +26,7 @@ __all__ = [
     "Row",
     "Rows",
     "Shares",
+    "content",
     "gather",
     "guess",
     "load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem, listed
+from tunewright.core.files import sha256
 from tunewright.data.arrow import features
 
 _SPLITS = {
@@ -55,6 +57,26 @@ def members(path: Path) -> list[Member]:
     if (path / "state.json").is_file():
         return _saved(path, None)
     return _named(path)
+
+
+def content(path: Path) -> str:
+    """SHA-256 of what reading a path depends on: bytes, endings (they tell the format), and a folder's inner names.
+
+    Raises:
+        DataError: as `members`, or a file cannot be read.
+    """
+    parts = []
+    for member in members(path):
+        inner = member.path.relative_to(path).as_posix() if member.path != path else ""
+        ending = Path(member.path.name.lower().removesuffix(".gz")).suffix
+        names = {column: list(names) for column, names in member.class_names.items()}
+        try:
+            parts.append([inner, ending, sha256(member.path), names])
+        except OSError as error:
+            raise DataError(
+                Problem(where=str(member.path), found=f"it cannot be read: {error.strerror}", to_do="mend its rights")
+            ) from error
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _saved(folder: Path, split: str | None) -> list[Member]:
