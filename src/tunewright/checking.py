@@ -17,7 +17,7 @@ from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError
 from tunewright.core.tensors import trainable
 from tunewright.encoding import encode
-from tunewright.fitting import rate_for
+from tunewright.fitting import attached, rate_for
 from tunewright.identity import base_model, identify, refuse_another
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
@@ -159,7 +159,7 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
 def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:
     size = sum(p.numel() for p in loaded.model.parameters())
     adaptation = registry.build("adaptation", recipe.adaptation)
-    attached = found.gather(lambda: adaptation.attach(loaded.model, recipe.seed))
+    model = found.gather(lambda: attached(recipe, adaptation, loaded))
     t = recipe.training
     rows = len(prepared.splits["train"])
     plan = Plan.of(
@@ -174,7 +174,7 @@ def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, foun
     packed = recipe.model.layout != "padded" and kind in PACKED and head_of(loaded.model) is not None
     found.facts["model"] = {
         "name": recipe.model.name, "architecture": type(loaded.model).__name__, "parameters": size,
-        "trainable": sum(p.numel() for p in trainable(attached).values()) if attached is not None else None,
+        "trainable": sum(p.numel() for p in trainable(model).values()) if model is not None else None,
         "precision": chosen(recipe.model.precision, recipe.model.device), "layout": "packed" if packed else "padded",
         "head": loaded.head,
     }  # fmt: skip

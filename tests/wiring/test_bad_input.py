@@ -144,6 +144,21 @@ def test_texts_longer_than_the_model(cli: Cli, recipe: Path) -> None:
     assert found["where"] == "model.max_tokens" and "at most 64" in found["allowed"]
 
 
+def test_an_adaptation_that_is_too_large(cli: Cli, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in ("check", "run"):
+        (found,) = problems(cli, verb, recipe, "--set", "adaptation={lora: {rank: 1000000000}}", code=2)
+        assert found["where"] == "adaptation.lora.rank" and found["found"] == "1,000,000,000"
+        assert "1 to 32" in found["allowed"] and found["to_do"]
+
+    def full(*more: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 4 TB")
+
+    monkeypatch.setattr("tunewright.adaptations.Full.attach", full)
+    for verb in ("check", "run"):
+        (found,) = problems(cli, verb, recipe, "--folder", "other", code=5)
+        assert found["where"] == "adaptation" and "memory" in found["found"] and "rank: 8" in found["to_do"]
+
+
 def test_a_folder_that_is_no_model(cli: Cli, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "nomodel").mkdir()
     for verb in ("check", "run"):
