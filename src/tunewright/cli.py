@@ -138,13 +138,13 @@ def evaluate(
     if data is None:
         _carry_out(recipe_of(run_folder), run_folder, Path(), as_json, retrain=False)
         return
-    place, evidence = judge_on(run_folder, data)
     if as_json:
-        _say(evidence)
+        _say(judge_on(run_folder, data)[1])
         return
     from tunewright import screen
 
-    screen.judged(place, evidence)
+    screen.judging(run_folder, data)
+    screen.judged_on(*judge_on(run_folder, data))
 
 
 @app.command()

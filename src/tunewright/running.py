@@ -26,15 +26,14 @@ from tunewright.core.tensors import Report
 from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.evaluation.baselines import linear, majority, tfidf
 from tunewright.fitting import Fit, Resumed, Validated, fit, predictions, prepare_fit
 from tunewright.identity import absolute, base_model, identify, refuse_another, with_rate
+from tunewright.ladder import baseline
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded, find, load, tokenizing
-from tunewright.models.precision import chosen, chosen_device
+from tunewright.models.precision import chosen
 from tunewright.models.saving import open_saved, save
-from tunewright.models.scoring import features
 from tunewright.recipe import Recipe, families, parse, read, write
 from tunewright.reporting import render
 from tunewright.tracking import RunFolder, machine, versions
@@ -272,39 +271,14 @@ class _Job:
             return
         yield Event("stage", "baselines")
         began = time.perf_counter()
-        train, test, seed = self.splits["train"], self.splits["test"], self.recipe.seed
-        labels, held = self.loaded.labels, self.splits["validation"]
-        made: list[Contender] = []
+        loaded, made = self.loaded, list[Contender]()
         for name in self.recipe.evaluation.baselines:
             yield Event("note_quiet", f"baseline {name}")
-            if name == "majority":
-                made.append(majority(train, test, labels=labels))
-            elif name == "tfidf":
-                made.append(tfidf(train, test, seed, validation=held or None, labels=labels))
-            else:
-                made.append(self._linear(seed))
+            made.append(baseline(name, self.recipe, self.splits, loaded.labels, lambda: (loaded, self.examples)))
         for contender in made:
             predictions_files.write(self.folder.path, contender)
         self.folder.finish("baselines", key)
         self.timings["baselines"] = round(time.perf_counter() - began, 3)
-
-    def _linear(self, seed: int) -> Contender:
-        assert self.loaded is not None
-        self.loaded.model.to(chosen_device(self.recipe.model.device))
-        forward = ModelForward(
-            self.loaded.model, precision=chosen(self.recipe.model.precision, self.recipe.model.device)
-        )
-        found = {name: features(forward, part) for name, part in self.examples.items() if name != "test"}
-        began = time.perf_counter()
-        found["test"] = features(forward, self.examples["test"])
-        spent = (time.perf_counter() - began) / max(len(self.examples["test"]), 1)
-        forward.release()
-        held = self.splits["validation"]
-        return linear(
-            found["train"], self.splits["train"], found["test"], self.splits["test"], seed,
-            validation_features=found["validation"] if held else None, validation=held or None,
-            labels=self.loaded.labels, seconds=spent,
-        )  # fmt: skip
 
     def _predicted(self, split: str, *names: str) -> bool:
         """Whether the predictions are there; a file that was removed, as it was damaged, is made again."""

@@ -131,13 +131,13 @@ def finished(place: Path, evidence: Mapping[str, Any] | None) -> None:
     if evidence is None:
         out.print(f"\nTrained. [bold]tunewright evaluate {place}[/] compares it with the baselines.")
         return
-    judged(place, evidence)
+    judged(evidence)
     out.print(f"report: [bold]{(place / 'report.html').resolve()}[/]", soft_wrap=True)
     out.print(f"model:  {(place / 'model').resolve()}", soft_wrap=True)
     out.print(f'try it: tunewright predict {place} "your text"', soft_wrap=True)
 
 
-def judged(place: Path, evidence: Mapping[str, Any]) -> None:
+def judged(evidence: Mapping[str, Any]) -> None:
     """The ladder of contenders with intervals, and the verdict."""
     table = Table(box=None, padding=(0, 2), title=None)
     percent = f"{100 * evidence['confidence']:g}%"
@@ -155,9 +155,30 @@ def judged(place: Path, evidence: Mapping[str, Any]) -> None:
     out.print(Panel(escape(verdict["sentence"]), title=f"[bold {colour}]{verdict['outcome']}[/]", border_style=colour))
 
 
+def judging(run_folder: Path, data: Path) -> None:
+    """What is about to be done, as it takes a while."""
+    out.print(f"[bold]Judging {escape(str(run_folder))} on {escape(str(data))}[/], beside its baselines")
+
+
+def judged_on(place: Path, evidence: Mapping[str, Any]) -> None:
+    """A run's model on other rows: which of them counted, then as after a run."""
+    data = evidence["data"]
+    left = ", ".join(f"{n} {reason}" for reason, n in data["why"].items())
+    out.print(f"  {counted(data['items'], 'row')} judged" + (f"; left out: {escape(left)}" if left else ""))
+    for name, reason in data["baselines_left_out"].items():
+        out.print(f"  [yellow]without the baseline {name}: {escape(reason)}[/]")
+    judged(evidence)
+    out.print(f"evidence: [bold]{escape(str((place / 'evidence.json').resolve()))}[/]", soft_wrap=True)
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """A count with its noun: 1 row, 1,200 rows."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def compared(evidence: Mapping[str, Any]) -> None:
     """Two runs beside each other."""
-    judged(Path(), evidence)
+    judged(evidence)
     left = {name: n for name, n in evidence["left_out"].items() if n}
     if left:
         out.print(

@@ -214,7 +214,7 @@ def test_what_is_shown_beside_a_verdict_agrees_with_it(metric: str) -> None:
         verdict = evidence["verdict"]
         same = next(c for c in evidence["comparisons"] if (c["against"], c["metric"]) == (verdict["against"], metric))
         assert all(verdict[name] == same[name] for name in ("low", "high", "confidence"))
-        assert f"{100 * verdict['confidence']:.4g}% interval" in verdict["sentence"]
+        assert f"{round(100 * verdict['confidence'], 1):g}% interval" in verdict["sentence"]
         assert ("adjusted for 3 comparisons" in verdict["sentence"]) == (verdict["confidence"] > 0.951)
     assert {outcome for outcome, _ in seen} == {"better", "can't tell"}
     assert corrected_away > 5 and at_the_edge <= corrected_away / 3, "the level agrees, not the edge alone"

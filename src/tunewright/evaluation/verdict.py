@@ -86,7 +86,7 @@ def _interval(c: Comparison, unit: _Unit, sign: int, alpha: float) -> str:
     low, high = (low, high) if sign > 0 else (-high, -low)
     adjusted = c.confidence > 1 - alpha + 1e-9
     why = f", adjusted for {c.family} comparisons" if adjusted else ""
-    return f"{c.confidence * 100:.4g}% interval {unit.bare(low)} to {unit.bare(high)}{why}"
+    return f"{round(100 * c.confidence, 1):g}% interval {unit.bare(low)} to {unit.bare(high)}{why}"
 
 
 class _Unit:
