@@ -150,7 +150,7 @@ def _base_of(run_folder: Path, recipe: Recipe, labels: Sequence[str]) -> Loaded:
 def _saved(run_folder: Path) -> Saved:
     path = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
     if not path.is_dir() or not (path / "tunewright.json").exists():
-        raise ModelError(
+        raise RunDamaged(
             Problem(where=str(run_folder), found="no tuned model is here", to_do="`tunewright run RECIPE` makes one")
         )
     return open_saved(path)
@@ -186,7 +186,7 @@ def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | N
     """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
 
     Raises:
-        DataError: the text column is not there. ModelError: no tuned model.
+        DataError: the text column is not there. RunDamaged: no tuned model.
     """
     predictor: Predictor = load(run_folder)
     column = text or str(predictor.saved.card.get("text") or "text")

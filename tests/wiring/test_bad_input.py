@@ -170,10 +170,17 @@ def test_a_folder_that_is_no_model(cli: Cli, recipe: Path, tmp_path: Path) -> No
     assert "'minilm'" in found["to_do"]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "predict", "compare", "report", "runs show", "runs diff"])
+NO_RUN = ["evaluate", "evaluate --data", "predict", "predict -", "compare", "report", "runs show", "runs diff"]
+
+
+@pytest.mark.parametrize("verb", NO_RUN)
 def test_a_folder_that_is_no_run(cli: Cli, recipe: Path, verb: str) -> None:
-    more = {"predict": ["sun"], "compare": ["none"], "runs diff": ["none"]}.get(verb, [])
-    found = problems(cli, *verb.split(), "none", *more, code=4 if verb == "predict" else 6)
+    verb, _, option = verb.partition(" -")
+    more = {"predict": ["toy.csv" if option == "" else "sun"], "compare": ["none"], "runs diff": ["none"]}.get(verb, [])
+    more += ["--data", "toy.csv"] if option == "-data" else []
+    Path("other").mkdir()
+    assert problems(cli, *verb.split(), "other", *(word.replace("none", "other") for word in more), code=6)
+    found = problems(cli, *verb.split(), "none", *more, code=6)
     assert "none" in found[0]["where"] and not Path("none").exists()
 
 
@@ -185,7 +192,7 @@ def test_predict_a_file_that_is_missing(cli: Cli, finished: Path, recipe: Path) 
 def test_predict_before_training(cli: Cli, recipe: Path, forks: Forks) -> None:
     kill = {"at": "line", "file": "history.jsonl", "nth": 2, "half": False}
     assert forks("run", "toy.yaml", at=recipe.parent, kill=kill).code == -9
-    (found,) = problems(cli, "predict", "runs/toy", "sun", code=4)
+    (found,) = problems(cli, "predict", "runs/toy", "sun", code=6)
     assert found["where"] == "runs/toy" and "no tuned model" in found["found"] and "tunewright run" in found["to_do"]
 
 
