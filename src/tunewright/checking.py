@@ -22,7 +22,7 @@ from tunewright.identity import base_model, identify, refuse_another
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find, load, tokenizing
-from tunewright.models.precision import chosen
+from tunewright.models.precision import chosen, chosen_device
 from tunewright.recipe import Recipe
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
@@ -63,9 +63,10 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
     found = Findings()
     prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
+    device = found.gather(lambda: chosen_device(recipe.model.device))
     if prepared is not None:
         _describe(prepared, found)
-    if prepared is not None and place is not None:
+    if prepared is not None and place is not None and device is not None:
         labels = list(prepared.labels)
         loaded = found.gather(lambda: load(place, labels, recipe.seed))
         if loaded is not None:

@@ -32,7 +32,7 @@ from tunewright.ladder import baseline
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded, find, load, tokenizing
-from tunewright.models.precision import chosen
+from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import open_saved, save
 from tunewright.recipe import Recipe, families, parse, read, write
 from tunewright.reporting import render
@@ -165,6 +165,7 @@ class _Job:
 
         A run that is there goes only when what shall take its place has a model and data that can be read.
         """
+        chosen_device(self.recipe.model.device)
         self.found = find(base_model(self.recipe, self.base), self.recipe.model.revision)
         known = {} if fresh else self.folder.facts()
         if not retrain and not (self.folder.stages.exists() and self.folder.model.is_dir()):
@@ -340,7 +341,7 @@ class _Job:
         rows.remove(inner)
         adaptation = next(iter(self.recipe.dump()["adaptation"]))
         extra = {"precision": job.forward.precision, "max_tokens": self.limit, "text": self.recipe.data.text,
-                 "pair": self.recipe.data.pair, "layout": job.forward.layout}  # fmt: skip
+                 "pair": self.recipe.data.pair, "layout": job.forward.layout, "device": self.recipe.model.device}  # fmt: skip
         save(self.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
         self.tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision)
         done = job.windows.drawn

@@ -215,7 +215,7 @@ def open_saved(folder: Path) -> Saved:
             inner.config.pad_token_id = tokenizer.pad_token_id
     return Saved(
         found,
-        model.eval().to(chosen_device()),
+        model.eval().to(chosen_device("cpu" if card.get("device") == "cpu" else "auto")),
         tokenizer,
         tuple(labels),
         int(card["limit"]),
