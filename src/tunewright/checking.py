@@ -14,7 +14,7 @@ import numpy as np
 
 from tunewright import data as data_side
 from tunewright.core import registry
-from tunewright.core.errors import DataError, Problem, TunewrightError
+from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
 from tunewright.encoding import encode
 from tunewright.fitting import attached, rate_for
@@ -103,11 +103,11 @@ def _describe(prepared: data_side.Prepared, found: Findings) -> None:
     sizes = {name: len(part) for name, part in prepared.splits.items()}
     if sizes["test"] < 100:
         found.warnings.append(
-            Problem(where="test split", found=f"{sizes['test']} rows", allowed="200 and more show a difference of 10 points",
+            Problem(where="test split", found=counted(sizes["test"], "row"), allowed="200 and more show a difference of 10 points",
                     to_do="bring more rows, or raise data.shares.test")
         )  # fmt: skip
     if sizes["test"] < 2:
-        found.errors.append(Problem(where="test split", found=f"{sizes['test']} rows", allowed="at least 2"))
+        found.errors.append(Problem(where="test split", found=counted(sizes["test"], "row"), allowed="at least 2"))
         found.exit_code = found.exit_code or 3
     found.facts["splits"] = sizes
     found.facts["classes"] = {
@@ -115,6 +115,7 @@ def _describe(prepared: data_side.Prepared, found: Findings) -> None:
     }
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
+    found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}
     found.facts["notes"] = list(prepared.notes)
 
 
@@ -151,8 +152,8 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
             )  # fmt: skip
     if cut:
         found.warnings.append(
-            Problem(where="model.max_tokens", found=f"{cut} of {len(full)} texts ({cut / len(full):.1%}) are longer than "
-                    f"{limit} tokens (the longest has {int(full.max())}) and will be cut at the end",
+            Problem(where="model.max_tokens", found=f"{cut} of {len(full)} texts ({cut / len(full):.1%}) {'is' if cut == 1 else 'are'} "
+                    f"longer than {limit} tokens (the longest has {int(full.max())}) and will be cut at the end",
                     to_do="shorten them, or choose a model with a longer context")
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import tunewright
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError
+from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report
 from tunewright.encoding import Example, encode
@@ -260,8 +260,8 @@ class _Job:
         }
         self.folder.note({"model": facts})
         if cut:
-            yield Event("note", f"{cut} of {len(self.examples['train'])} training texts are longer than {limit} tokens "
-                        "and are cut there (model.max_tokens)")  # fmt: skip
+            yield Event("note", f"{cut} of {len(self.examples['train'])} training texts {'is' if cut == 1 else 'are'} longer "
+                        f"than {limit} tokens and cut there (model.max_tokens)")  # fmt: skip
         yield Event("model", self.found.name, facts)
 
     def baselines(self) -> Iterator[Event]:
@@ -407,7 +407,7 @@ def _enough(prepared: data_side.Prepared) -> None:
     test = [r for r in prepared.splits["test"] if r.label is not None]
     if len(test) < 2:
         problems.append(
-            Problem(where="data, test split", found=f"{len(test)} labelled rows", allowed="at least 2, better 200",
+            Problem(where="data, test split", found=counted(len(test), "labelled row"), allowed="at least 2, better 200",
                     to_do="bring more rows, or raise data.shares.test")
         )  # fmt: skip
     if problems:

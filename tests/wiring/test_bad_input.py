@@ -91,7 +91,8 @@ def test_a_set_that_is_none(cli: Cli, recipe: Path) -> None:
 def test_a_missing_file(cli: Cli, recipe: Path) -> None:
     for verb in ("check", "run"):
         (found,) = problems(cli, verb, recipe, "--set", "data.train=tyo.csv", code=3)
-        assert "tyo.csv" in found["where"] and "no such file" in found["found"] and "toy.csv" in found["allowed"]
+        assert found["where"] == "tyo.csv" and "no such file" in found["found"], "as one would type it from here"
+        assert found["allowed"] == "toy.csv" and found["to_do"] == "did you mean 'toy.csv'?"
 
 
 def test_a_wrong_column(cli: Cli, recipe: Path) -> None:

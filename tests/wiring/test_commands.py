@@ -19,7 +19,7 @@ from tunewright.bundled import toy_rows
 from tunewright.cli import app
 
 OPTIONS = {
-    "init": ["source", "--out", "--model", "--force", "--json"],
+    "init": ["source", "--out", "--model", "--text", "--label", "--force", "--json"],
     "check": ["recipe", "--set", "--folder", "--json"],
     "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
@@ -30,7 +30,7 @@ OPTIONS = {
     "runs list": ["root", "--json"],
     "runs show": ["run_folder", "--json"],
     "runs diff": ["first", "second", "--json"],
-    "version": [],
+    "version": ["--json"],
 }
 
 
@@ -124,6 +124,43 @@ def test_init_as_json_and_with_a_recipe_that_is_there(cli: Cli, recipe: Path) ->
     assert Path("made.yaml").read_bytes() == before
     assert cli("init", "toy.csv", "--out", "made.yaml", "--model", "toy", "--force").code == 0
     assert Path("made.yaml").read_bytes() != before
+
+
+def test_init_takes_the_columns_that_are_named(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"{text} indeed so", label, text) for text, label in toy_rows(60)]
+    with Path("odd.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "group", "remark"), *rows])
+    assert cli("init", "odd.csv", "--json").value["text"] == "text"
+    said = cli("init", "odd.csv", "--text", "remark", "--label", "group", "--force", "--model", "toy", "--json")
+    assert said.code == 0 and (said.value["text"], said.value["label"]) == ("remark", "group")
+    assert "text 'remark': as asked" in said.value["evidence"]
+    written = yaml.safe_load(Path("odd.yaml").read_text())["data"]
+    assert (written["text"], written["label"]) == ("remark", "group")
+    assert cli("check", "odd.yaml").code == 0
+    said = cli("init", "odd.csv", "--text", "remrak", "--label", "grop", "--force", "--json")
+    assert said.code == 3 and [p["to_do"] for p in said.value["problems"]] == [
+        "did you mean 'remark'?", "did you mean 'group'?"]  # fmt: skip
+    Path("odd.csv").write_text("".join(f"{label}|{text}\n" for text, label in toy_rows(40)))
+    said = cli("init", "odd.csv", "--text", "1", "--label", "0", "--force", "--json")
+    assert said.code == 0 and said.value["columns"] == ["0", "1"] and said.value["label"] == "0"
+
+
+def test_version_as_json(cli: Cli) -> None:
+    assert cli("version", "--json").value == {"tunewright": "0.1.0"}
+
+
+def test_one_is_no_plural_and_defects_have_their_titles(cli: Cli, recipe: Path) -> None:
+    rows = [(text + " ", label) if i == 3 else (text, label) for i, (text, label) in enumerate(toy_rows(60))]
+    write_rows(Path("toy.csv"), [*rows, ("a text", "")])
+    for verb in ("check", "run"):
+        said = cli(verb, recipe, "--set", "training.steps=1")
+        assert said.code == 0 and "rows without a label 1" in said.out and "missing_label" not in said.out, verb
+        assert "white space around the text 1" in said.out and "1 step, " in said.out
+    Path("one.csv").write_text("text\nsun\n")
+    assert cli("predict", "runs/toy", "one.csv").out.startswith("1 row predicted")
+    found = cli("check", recipe, "--json").value["facts"]
+    assert set(found["defects"]) == set(found["defect_titles"]) and found["defects"]["missing_label"] == 1
 
 
 def test_init_demo_replaces_no_file_of_that_name(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

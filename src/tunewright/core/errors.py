@@ -124,6 +124,11 @@ def closest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {folded[near[0]]!r}?" if near else ""
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """A count with its noun: `1 row`, `1,200 rows`; `many` where the plural is not one with an s."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def listed(names: Sequence[str], limit: int = 12) -> str:
     """Names for a message, cut after `limit` with the number left out."""
     shown = ", ".join(str(name) for name in names[:limit])

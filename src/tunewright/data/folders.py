@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewright.core.errors import DataError, Problem, listed
+from tunewright.core.errors import DataError, Problem, closest, listed
 from tunewright.core.files import sha256
 from tunewright.data.arrow import features
 
@@ -44,10 +44,11 @@ def members(path: Path) -> list[Member]:
         DataError: nothing there, or nothing there that is a data set.
     """
     if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises on a name that is too long)
-        near = [str(p) for p in sorted(path.parent.glob("*")) if p.is_file()] if path.parent.is_dir() else []
+        near = sorted(p for p in path.parent.glob("*") if p.is_file() and _is_data(p)) if path.parent.is_dir() else []
         raise DataError(
-            Problem(where=str(path), found="there is no such file or folder",
-                    allowed=listed(near) if near else "", to_do="check the path")
+            Problem(where=_from_here(path), found="there is no such file or folder",
+                    allowed=listed([_from_here(p) for p in near]),
+                    to_do=closest(path.name, [p.name for p in near]) or "check the path")
         )  # fmt: skip
     if not path.is_dir():
         return [Member(path)]
@@ -57,6 +58,18 @@ def members(path: Path) -> list[Member]:
     if (path / "state.json").is_file():
         return _saved(path, None)
     return _named(path)
+
+
+def _from_here(path: Path) -> str:
+    """The path as somebody would type it who stands in the working directory."""
+    try:
+        return min(str(path), os.path.relpath(path), key=len)
+    except (ValueError, OSError):  # another drive, or a working directory that is gone
+        return str(path)
+
+
+def _is_data(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(_ENDINGS)
 
 
 def content(path: Path) -> str:
@@ -91,9 +104,8 @@ def _named(folder: Path) -> list[Member]:
     found = []
     for place in (folder, folder / "data"):
         for file in sorted(place.glob("*")) if place.is_dir() else ():
-            ending = file.name.lower().removesuffix(".gz").endswith(_ENDINGS)
             split = split_named(file.name)
-            if file.is_file() and ending and split:
+            if file.is_file() and _is_data(file) and split:
                 found.append(Member(file, split))
         if found:
             return found
