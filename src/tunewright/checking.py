@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,16 +14,17 @@ import numpy as np
 
 from tunewright import data as data_side
 from tunewright.core import registry
-from tunewright.core.errors import Problem, TunewrightError
+from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
 from tunewright.encoding import encode
-from tunewright.fitting import rate_for
+from tunewright.fitting import attached, rate_for
+from tunewright.identity import base_model, identify, refuse_another
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
-from tunewright.models.loading import find, load, tokenizing
-from tunewright.models.precision import chosen
+from tunewright.models.loading import Found, find, load, tokenizing
+from tunewright.models.precision import chosen, chosen_device
 from tunewright.recipe import Recipe
-from tunewright.running import base_model
+from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
 T = TypeVar("T")
@@ -61,17 +63,34 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
     found = Findings()
     prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
+    device = found.gather(lambda: chosen_device(recipe.model.device))
     if prepared is not None:
         _describe(prepared, found)
-    if prepared is not None and place is not None:
+    if prepared is not None and place is not None and device is not None:
         labels = list(prepared.labels)
         loaded = found.gather(lambda: load(place, labels, recipe.seed))
         if loaded is not None:
             _lengths(recipe, prepared, loaded, found)
             _model_facts(recipe, prepared, loaded, found)
     if folder is not None:
+        found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
         _room(folder, found)
     return found
+
+
+def _owned(recipe: Recipe, base: Path, place: Found | None, folder: RunFolder) -> None:
+    """Sees that `run` would take the folder.
+
+    Raises:
+        RunDamaged: it holds another run, or other things than a run.
+    """
+    if not os.path.exists(folder.path):  # noqa: PTH110  (Path.exists raises on a name that is too long)
+        return
+    folder.claim()
+    known = folder.facts()
+    if known and place is not None:
+        with suppress(DataError):  # reading has told of the files already
+            refuse_another(folder, identify(recipe, base, place, known), known)
 
 
 def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
@@ -84,11 +103,11 @@ def _describe(prepared: data_side.Prepared, found: Findings) -> None:
     sizes = {name: len(part) for name, part in prepared.splits.items()}
     if sizes["test"] < 100:
         found.warnings.append(
-            Problem(where="test split", found=f"{sizes['test']} rows", allowed="200 and more show a difference of 10 points",
+            Problem(where="test split", found=counted(sizes["test"], "row"), allowed="200 and more show a difference of 10 points",
                     to_do="bring more rows, or raise data.shares.test")
         )  # fmt: skip
     if sizes["test"] < 2:
-        found.errors.append(Problem(where="test split", found=f"{sizes['test']} rows", allowed="at least 2"))
+        found.errors.append(Problem(where="test split", found=counted(sizes["test"], "row"), allowed="at least 2"))
         found.exit_code = found.exit_code or 3
     found.facts["splits"] = sizes
     found.facts["classes"] = {
@@ -96,6 +115,7 @@ def _describe(prepared: data_side.Prepared, found: Findings) -> None:
     }
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
+    found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}
     found.facts["notes"] = list(prepared.notes)
 
 
@@ -132,8 +152,8 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
             )  # fmt: skip
     if cut:
         found.warnings.append(
-            Problem(where="model.max_tokens", found=f"{cut} of {len(full)} texts ({cut / len(full):.1%}) are longer than "
-                    f"{limit} tokens (the longest has {int(full.max())}) and will be cut at the end",
+            Problem(where="model.max_tokens", found=f"{cut} of {len(full)} texts ({cut / len(full):.1%}) {'is' if cut == 1 else 'are'} "
+                    f"longer than {limit} tokens (the longest has {int(full.max())}) and will be cut at the end",
                     to_do="shorten them, or choose a model with a longer context")
         )  # fmt: skip
 
@@ -141,7 +161,7 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
 def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:
     size = sum(p.numel() for p in loaded.model.parameters())
     adaptation = registry.build("adaptation", recipe.adaptation)
-    attached = found.gather(lambda: adaptation.attach(loaded.model, recipe.seed))
+    model = found.gather(lambda: attached(recipe, adaptation, loaded))
     t = recipe.training
     rows = len(prepared.splits["train"])
     plan = Plan.of(
@@ -156,7 +176,7 @@ def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, foun
     packed = recipe.model.layout != "padded" and kind in PACKED and head_of(loaded.model) is not None
     found.facts["model"] = {
         "name": recipe.model.name, "architecture": type(loaded.model).__name__, "parameters": size,
-        "trainable": sum(p.numel() for p in trainable(attached).values()) if attached is not None else None,
+        "trainable": sum(p.numel() for p in trainable(model).values()) if model is not None else None,
         "precision": chosen(recipe.model.precision, recipe.model.device), "layout": "packed" if packed else "padded",
         "head": loaded.head,
     }  # fmt: skip

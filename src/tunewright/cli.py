@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright.core.errors import TunewrightError
+from tunewright.core.errors import TunewrightError, counted
 
 app = typer.Typer(
     name="tunewright",
@@ -46,13 +46,17 @@ def init(
     source: Annotated[str, typer.Argument(help="A data file or folder; `demo` for the bundled messages.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where the recipe goes.")] = None,
     model: Annotated[str, typer.Option("--model", help="The base model.")] = "minilm",
+    text: Annotated[
+        str | None, typer.Option("--text", help="The column with the texts, where the guess is wrong.")
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="The column with the labels.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Look at a file and write a commented recipe for it."""
     from tunewright.starting import start
 
-    path, guess = start(source, out, model=model, force=force)
+    path, guess = start(source, out, model=model, text=text, label=label, force=force)
     if as_json:
         _say({"recipe": str(path), **guess})
         return
@@ -138,13 +142,13 @@ def evaluate(
     if data is None:
         _carry_out(recipe_of(run_folder), run_folder, Path(), as_json, retrain=False)
         return
-    place, evidence = judge_on(run_folder, data)
     if as_json:
-        _say(evidence)
+        _say(judge_on(run_folder, data)[1])
         return
     from tunewright import screen
 
-    screen.judged(place, evidence)
+    screen.judging(run_folder, data)
+    screen.judged_on(*judge_on(run_folder, data))
 
 
 @app.command()
@@ -161,7 +165,7 @@ def predict(
 
     if source != "-" and is_file(source):
         place, n = predict_file(run_folder, Path(source), out, text)
-        _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{n} rows predicted: {place}")
+        _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{counted(n, 'row')} predicted: {place}")
         return
     lines = [line.rstrip("\n") for line in sys.stdin] if source == "-" else [source]
     rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair)
@@ -245,11 +249,11 @@ def runs_diff(first: RunDir, second: RunDir, as_json: Json = False) -> None:
 
 
 @app.command()
-def version() -> None:
+def version(as_json: Json = False) -> None:
     """Print the version."""
     from tunewright import __version__
 
-    typer.echo(__version__)
+    _say({"tunewright": __version__}) if as_json else typer.echo(__version__)
 
 
 def main() -> None:

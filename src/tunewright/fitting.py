@@ -13,7 +13,7 @@ from tunewright.core import registry
 from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RunDamaged
 from tunewright.core.records import Predictions
 from tunewright.core.seeds import key
-from tunewright.core.tensors import BoundUpdate, Facts, Objective, Parameters, Pool, Report, trainable
+from tunewright.core.tensors import Adaptation, BoundUpdate, Facts, Objective, Parameters, Pool, Report, trainable
 from tunewright.encoding import Example, collate
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
@@ -86,6 +86,16 @@ def rate_for(adaptation: object, parameters: int) -> float:
     return full * {"full": 1.0, "frozen": 3.0, "lora": 5.0}.get(registry.name_of(adaptation), 1.0)
 
 
+def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
+    """The loaded model with the recipe's adaptation.
+
+    Raises:
+        RecipeError: it does not fit the model. OutOfMemory: what it adds does not fit the machine.
+    """
+    with _memory("adaptation", "choose a smaller one, such as `adaptation: {lora: {rank: 8}}`, or a smaller model"):
+        return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+
+
 def prepare_fit(
     recipe: Recipe, loaded: Loaded, training: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]
 ) -> Fit:
@@ -94,7 +104,7 @@ def prepare_fit(
     supervised = [e for e in training if e.target is not None]
     adaptation = registry.build("adaptation", recipe.adaptation)
     size = sum(p.numel() for p in loaded.model.parameters())
-    model = adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+    model = attached(recipe, adaptation, loaded)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     live = rows.install(inner, [torch.from_numpy(e.tokens) for e in supervised])
     model.to(chosen_device(recipe.model.device)).train()
@@ -172,7 +182,8 @@ def fit(
     loop = train(
         job.forward, job.windows, job.objective, job.update, job.parameters, steps=job.plan.steps, start=job.step
     )
-    with _memory(job.recipe):
+    with _memory("training", f"halve training.micro_tokens (now {t.micro_tokens}; the result stays the same), or choose "
+                 "adaptation: lora, or a smaller model"):  # fmt: skip
         for report in () if job.stopped_early else loop:
             job.step = report.step + 1
             job.windows.sampler.observe(report)
@@ -210,8 +221,8 @@ def fit(
 class _memory:  # noqa: N801  (used as a statement)
     """Turns running out of memory into advice."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, where: str, to_do: str) -> None:
+        self.where, self.to_do = where, to_do
 
     def __enter__(self) -> None: ...
 
@@ -221,10 +232,8 @@ class _memory:  # noqa: N801  (used as a statement)
             isinstance(error, RuntimeError) and "can't allocate memory" in text
         ):
             raise OutOfMemory(
-                Problem(where="training", found="the machine's memory does not suffice",
-                        to_do=f"halve training.micro_tokens (now {self.recipe.training.micro_tokens}; the result stays "
-                        "the same), or choose adaptation: lora, or a smaller model")
-            ) from error  # fmt: skip
+                Problem(where=self.where, found="the machine's memory does not suffice", to_do=self.to_do)
+            ) from error
 
 
 def _state(job: Fit) -> State:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.core.errors import DataError, ModelError, Problem
+from tunewright.core.errors import DataError, Problem, RunDamaged
 from tunewright.core.records import Record, Source
 from tunewright.encoding import encode
 from tunewright.models.forward import ModelForward
@@ -86,13 +86,13 @@ def load(folder: str | Path) -> Predictor:
     """The tuned model of a run folder, or of a folder that holds a saved model.
 
     Raises:
-        ModelError: there is no tuned model. RunDamaged: there is, but its files were changed.
+        RunDamaged: there is no tuned model, or its files were changed. ModelError: an adapter's base is gone.
     """
     path = Path(folder)
     if (path / "model").is_dir() or (path / "run.json").exists():
         path = path / "model"
     if not path.is_dir():
-        raise ModelError(
+        raise RunDamaged(
             Problem(where=str(folder), found="no tuned model is here", allowed="a run folder that has finished training",
                     to_do="`tunewright run RECIPE` makes one; `tunewright runs` lists them")
         )  # fmt: skip

@@ -152,10 +152,17 @@ class Recipe(_Part):
         return value
 
     def fingerprint(self) -> str:
-        """SHA-256 over everything that training depends on: not the folder, not the evaluation."""
+        """SHA-256 over everything that training depends on: not the folder, not the evaluation.
+
+        Files and the model's name are left out too: what they hold counts, which `tunewright.identity` adds.
+        """
         value = self.dump()
-        value.pop("folder")
-        value.pop("evaluation")
+        for name in ("folder", "evaluation"):
+            value.pop(name)
+        for name in ("train", "validation", "test"):
+            value["data"].pop(name)
+        for name in ("name", "revision"):
+            value["model"].pop(name)
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
     def options(self, base: Path = Path()) -> Options:

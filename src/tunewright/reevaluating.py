@@ -7,7 +7,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
 from tunewright.core.files import write_json, write_text
 from tunewright.core.records import Record
-from tunewright.encoding import encode
+from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.evaluation.baselines import majority, tfidf
 from tunewright.fitting import predictions
+from tunewright.identity import base_model
+from tunewright.ladder import baseline
 from tunewright.models.forward import ModelForward
-from tunewright.models.loading import tokenizing
-from tunewright.models.saving import open_saved
+from tunewright.models.loading import Loaded, find, tokenizing
+from tunewright.models.loading import load as load_base
+from tunewright.models.saving import Saved, open_saved
 from tunewright.predicting import Predictor, load
 from tunewright.recipe import Recipe, families, read
 from tunewright.tracking import RunFolder
@@ -45,41 +48,20 @@ def recipe_of(run_folder: Path) -> Recipe:
 
 
 def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
-    """Judges a run's model and its cheap baselines on other labelled rows; keeps the predictions beside the run.
+    """Judges a run's model and its baselines on other labelled rows; keeps the predictions beside the run.
 
-    Rows that training has seen are left out and counted.
+    The baselines are the run's own, fitted again on its training rows. One whose base model is gone is left out with
+    the reason. Rows that training has seen are left out and counted.
 
     Raises:
-        DataError: the file has not the run's columns, or no labelled row.
+        DataError: the file has not the run's columns, or no labelled row. RunDamaged: there is no tuned model.
     """
     recipe = recipe_of(run_folder)
     families()
-    options = replace(recipe.options(), train=(), validation=(), test=(str(data.resolve()),))
-    rows = data_side.read(data, options.columns, options.form, None)
     saved = _saved(run_folder)
     splits = data_side.load(run_folder / "data")
-    seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
-    items, left_out = [], 0
-    for i, row in enumerate(rows.rows):
-        label = recipe.data.label_map.get(row.label, row.label) if row.label is not None else None
-        if label not in saved.labels or not row.text or (row.text.strip(), row.pair) in seen:
-            left_out += 1
-            continue
-        items.append(Record(f"{data.stem}-{i}", row.text.strip(), label, row.source, row.pair))
-    if not items:
-        raise DataError(
-            Problem(where=str(data), found="no row with a known label that training has not seen",
-                    allowed=f"labels {', '.join(saved.labels)}", to_do="check the columns and labels")
-        )  # fmt: skip
-    limit = int(saved.card.get("max_tokens") or saved.limit)
-    examples = encode(items, tokenizing(saved.tokenizer), {n: i for i, n in enumerate(saved.labels)}, limit)
-    forward = ModelForward(saved.model, layout=saved.card.get("layout"), precision=saved.precision, fixed=True)
-    tuned = predictions(forward, examples, saved.labels, "tuned", "test")
-    made = [
-        Contender(tuned, f"Fine-tuned {recipe.model.name}", "tuned"),
-        majority(splits["train"], items, labels=saved.labels),
-        tfidf(splits["train"], items, recipe.seed, validation=splits["validation"] or None, labels=saved.labels),
-    ]
+    items, left_out = _items(recipe, saved, splits, data)
+    made, missing = _contenders(run_folder, recipe, saved, {**splits, "test": items})
     place = run_folder / "evaluations" / data.stem
     for contender in made:
         predictions_files.write(place, contender)
@@ -87,15 +69,88 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
     evidence = gather(
         made, metric=wanted.metric, confidence=wanted.confidence, resamples=wanted.resamples, seed=recipe.seed
     )
-    evidence["data"] = {"file": str(data), "items": len(items), "left_out": left_out + len(rows.events)}
+    evidence["data"] = {"file": str(data), "items": len(items), "left_out": sum(left_out.values()), "why": left_out,
+                        "baselines_left_out": missing}  # fmt: skip
     write_json(place / "evidence.json", evidence)
     return place, evidence
 
 
-def _saved(run_folder: Path) -> Any:
+def _contenders(
+    run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]]
+) -> tuple[list[Contender], dict[str, str]]:
+    """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
+    limit = int(saved.card.get("max_tokens") or saved.limit)
+    tokenize, labels = tokenizing(saved.tokenizer), {n: i for i, n in enumerate(saved.labels)}
+
+    def encoded(*names: str) -> dict[str, list[Example]]:
+        return {name: encode(splits[name], tokenize, labels, limit) for name in names}
+
+    layout, precision = saved.card.get("layout"), saved.precision
+    forward = ModelForward(saved.model, layout=layout, precision=precision)  # type: ignore[arg-type]
+    tuned = predictions(forward, encoded("test")["test"], saved.labels, "tuned", "test")
+    made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
+    missing: dict[str, str] = {}
+    for name in recipe.evaluation.baselines:
+        try:
+            made.append(
+                baseline(
+                    name, recipe, splits, saved.labels,
+                    lambda: (_base_of(run_folder, recipe, saved.labels), encoded("train", "validation", "test")),
+                )
+            )  # fmt: skip
+        except ModelError as error:
+            missing[name] = error.problems[0].found
+    return made, missing
+
+
+def _items(
+    recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]], data: Path
+) -> tuple[list[Record], dict[str, int]]:
+    """The rows of a file that a model can be judged on, and how many are left out for which reason."""
+    options = replace(recipe.options(), train=(), validation=(), test=(str(data.resolve()),))
+    rows = data_side.read(data, options.columns, options.form, None)
+    seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
+    items, why = list[Record](), Counter[str]()
+    for i, row in enumerate(rows.rows):
+        label = recipe.data.label_map.get(row.label, row.label) if row.label is not None else None
+        if label is None:
+            why["without a label"] += 1
+        elif not row.text or not row.text.strip():
+            why["without a text"] += 1
+        elif label not in saved.labels:
+            why["with a label that the model does not know"] += 1
+        elif (row.text.strip(), row.pair) in seen:
+            why["seen in training"] += 1
+        else:
+            items.append(Record(f"{data.stem}-{i}", row.text.strip(), label, row.source, row.pair))
+    if rows.events:
+        why["that could not be read"] = len(rows.events)
+    if not items:
+        raise DataError(
+            Problem(where=str(data), found="no row with a known label that training has not seen",
+                    allowed=f"labels {', '.join(saved.labels)}", to_do="check the columns and labels")
+        )  # fmt: skip
+    return items, dict(why)
+
+
+def _base_of(run_folder: Path, recipe: Recipe, labels: Sequence[str]) -> Loaded:
+    """The base model that a run began with.
+
+    Raises:
+        ModelError: it is gone, or another one lies in its place.
+    """
+    found = find(base_model(recipe, Path()), recipe.model.revision)
+    if found.fingerprint()[0] != RunFolder(run_folder).facts().get("model", {}).get("sha256"):
+        raise ModelError(
+            Problem(where=f"model {found.name}", found="the base model is not the one of the run any more")
+        )
+    return load_base(found, labels, recipe.seed)
+
+
+def _saved(run_folder: Path) -> Saved:
     path = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
     if not path.is_dir() or not (path / "tunewright.json").exists():
-        raise ModelError(
+        raise RunDamaged(
             Problem(where=str(run_folder), found="no tuned model is here", to_do="`tunewright run RECIPE` makes one")
         )
     return open_saved(path)
@@ -131,7 +186,7 @@ def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | N
     """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
 
     Raises:
-        DataError: the text column is not there. ModelError: no tuned model.
+        DataError: the text column is not there. RunDamaged: no tuned model.
     """
     predictor: Predictor = load(run_folder)
     column = text or str(predictor.saved.card.get("text") or "text")

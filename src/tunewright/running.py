@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import sys
 import time
@@ -21,21 +20,20 @@ from typing import Any
 
 import tunewright
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError
-from tunewright.core.files import sha256
+from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report
 from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.evaluation.baselines import linear, majority, tfidf
 from tunewright.fitting import Fit, Resumed, Validated, fit, predictions, prepare_fit
+from tunewright.identity import absolute, base_model, identify, refuse_another, with_rate
+from tunewright.ladder import baseline
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
-from tunewright.models.loading import CATALOGUE, Loaded, find, load, tokenizing
+from tunewright.models.loading import Loaded, find, load, tokenizing
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import open_saved, save
-from tunewright.models.scoring import features
 from tunewright.recipe import Recipe, families, parse, read, write
 from tunewright.reporting import render
 from tunewright.tracking import RunFolder, machine, versions
@@ -147,12 +145,6 @@ def work(
         yield Event("finished", str(place))
 
 
-def base_model(recipe: Recipe, base: Path) -> str:
-    """The recipe's model for `find`: what is no name of the catalogue is a folder beside the recipe, then from here."""
-    name = recipe.model.name
-    return str(base / name) if name not in CATALOGUE and os.path.isdir(base / name) else name  # noqa: PTH112
-
-
 class _Job:
     """The stages of one run, in order; each leaves its value in the folder."""
 
@@ -173,16 +165,16 @@ class _Job:
 
         A run that is there goes only when what shall take its place has a model and data that can be read.
         """
+        chosen_device(self.recipe.model.device)
         self.found = find(base_model(self.recipe, self.base), self.recipe.model.revision)
-        absolute = self._absolute()
-        weights, tokenizer = self.found.fingerprint()
         known = {} if fresh else self.folder.facts()
-        written, absolute = absolute, _as_asked(absolute, known)
         if not retrain and not (self.folder.stages.exists() and self.folder.model.is_dir()):
             raise RunDamaged(
                 Problem(where=str(self.folder.path), found="no trained model is here", to_do="`tunewright train` first")
             )
-        self._identify(absolute, (weights, tokenizer), known)
+        identity = identify(self.recipe, self.base, self.found, known)
+        refuse_another(self.folder, identity, known)
+        self.fingerprint = identity.fingerprint
         if fresh:
             self.prepared = self._read()
             self.folder.clear()
@@ -196,18 +188,18 @@ class _Job:
                 "tunewright": tunewright.__version__,
                 "command": (self.command if retrain else "") or known.get("command", ""),
                 "task": self.recipe.task,
-                "fingerprint": self.fingerprint,
-                "recipe_sha256": absolute.fingerprint(),
+                **identity.noted(),
                 "seed": self.recipe.seed,
                 "machine": machine(),
                 "versions": versions(),
                 "model": {**known.get("model", {}), "name": self.recipe.model.name, "source": self.found.place,
-                          "sha256": weights, "tokenizer_sha256": tokenizer},
-                "adaptation": next(iter(absolute.dump()["adaptation"])),
+                          "sha256": identity.weights, "tokenizer_sha256": identity.tokenizer},
+                "adaptation": next(iter(self.recipe.dump()["adaptation"])),
             }
         )  # fmt: skip
+        written = absolute(self.recipe, self.base, self.found)
         if known.get("rate_was_auto") and written.training.rate == "auto":
-            written = _with_rate(written, known["rate"])
+            written = with_rate(written, known["rate"])
         write(written, self.folder.recipe)
 
     def _write_rate(self, rate: float) -> None:
@@ -215,46 +207,7 @@ class _Job:
         recipe = read(self.folder.recipe)
         if recipe.training.rate == "auto":
             self.folder.note({"rate_was_auto": True})
-            write(_with_rate(recipe, rate), self.folder.recipe)
-
-    def _absolute(self) -> Recipe:
-        """The recipe as it means the same from everywhere: files and a model's folder by their whole paths."""
-        files = {name: getattr(self.options, name) for name in ("train", "validation", "test")}
-        data, model = self.recipe.data.model_copy(update=files), self.recipe.model
-        if self.found.local and model.name not in CATALOGUE:
-            model = model.model_copy(update={"name": str(Path(str(self.found.place)).resolve())})
-        return self.recipe.model_copy(update={"data": data, "model": model})
-
-    def _identify(self, absolute: Recipe, model: tuple[str, str], known: Mapping[str, Any]) -> None:
-        """The fingerprint of recipe, base model and data; a finished run may outlive its data files.
-
-        Raises:
-            RunDamaged: the folder holds a run with another one.
-        """
-        paths = [Path(p) for p in (*self.options.train, *self.options.validation, *self.options.test)]
-        try:
-            files = {str(p): sha256(p) if p.is_file() else "folder" for p in paths if p.exists()}
-        except OSError as error:
-            raise DataError(
-                Problem(
-                    where=str(error.filename), found=f"it cannot be read: {error.strerror}", to_do="mend its rights"
-                )
-            ) from error
-        recipe = absolute.fingerprint()
-        outlived = len(files) < len(paths) and known.get("recipe_sha256") == recipe
-        if outlived and self.folder.done("data", str(known["fingerprint"])):
-            self.fingerprint = str(known["fingerprint"])
-        else:
-            self.fingerprint = hashlib.sha256("\n".join([recipe, *model, *sorted(files.values())]).encode()).hexdigest()
-        if known and known.get("fingerprint") != self.fingerprint:
-            raise RunDamaged(
-                Problem(
-                    where=str(self.folder.path),
-                    found="this folder holds a run of another recipe, base model or data",
-                    allowed="an empty folder, or the run of this very recipe",
-                    to_do="choose another --folder, or start anew with --fresh (which removes the run that is there)",
-                )
-            )
+            write(with_rate(recipe, rate), self.folder.recipe)
 
     def _read(self) -> data_side.Prepared:
         prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
@@ -307,8 +260,8 @@ class _Job:
         }
         self.folder.note({"model": facts})
         if cut:
-            yield Event("note", f"{cut} of {len(self.examples['train'])} training texts are longer than {limit} tokens "
-                        "and are cut there (model.max_tokens)")  # fmt: skip
+            yield Event("note", f"{cut} of {len(self.examples['train'])} training texts {'is' if cut == 1 else 'are'} longer "
+                        f"than {limit} tokens and cut there (model.max_tokens)")  # fmt: skip
         yield Event("model", self.found.name, facts)
 
     def baselines(self) -> Iterator[Event]:
@@ -319,39 +272,14 @@ class _Job:
             return
         yield Event("stage", "baselines")
         began = time.perf_counter()
-        train, test, seed = self.splits["train"], self.splits["test"], self.recipe.seed
-        labels, held = self.loaded.labels, self.splits["validation"]
-        made: list[Contender] = []
+        loaded, made = self.loaded, list[Contender]()
         for name in self.recipe.evaluation.baselines:
             yield Event("note_quiet", f"baseline {name}")
-            if name == "majority":
-                made.append(majority(train, test, labels=labels))
-            elif name == "tfidf":
-                made.append(tfidf(train, test, seed, validation=held or None, labels=labels))
-            else:
-                made.append(self._linear(seed))
+            made.append(baseline(name, self.recipe, self.splits, loaded.labels, lambda: (loaded, self.examples)))
         for contender in made:
             predictions_files.write(self.folder.path, contender)
         self.folder.finish("baselines", key)
         self.timings["baselines"] = round(time.perf_counter() - began, 3)
-
-    def _linear(self, seed: int) -> Contender:
-        assert self.loaded is not None
-        self.loaded.model.to(chosen_device(self.recipe.model.device))
-        forward = ModelForward(
-            self.loaded.model, precision=chosen(self.recipe.model.precision, self.recipe.model.device)
-        )
-        found = {name: features(forward, part) for name, part in self.examples.items() if name != "test"}
-        began = time.perf_counter()
-        found["test"] = features(forward, self.examples["test"])
-        spent = (time.perf_counter() - began) / max(len(self.examples["test"]), 1)
-        forward.release()
-        held = self.splits["validation"]
-        return linear(
-            found["train"], self.splits["train"], found["test"], self.splits["test"], seed,
-            validation_features=found["validation"] if held else None, validation=held or None,
-            labels=self.loaded.labels, seconds=spent,
-        )  # fmt: skip
 
     def _predicted(self, split: str, *names: str) -> bool:
         """Whether the predictions are there; a file that was removed, as it was damaged, is made again."""
@@ -413,7 +341,7 @@ class _Job:
         rows.remove(inner)
         adaptation = next(iter(self.recipe.dump()["adaptation"]))
         extra = {"precision": job.forward.precision, "max_tokens": self.limit, "text": self.recipe.data.text,
-                 "pair": self.recipe.data.pair, "layout": job.forward.layout}  # fmt: skip
+                 "pair": self.recipe.data.pair, "layout": job.forward.layout, "device": self.recipe.model.device}  # fmt: skip
         save(self.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
         self.tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision, fixed=True)
         done = job.windows.drawn
@@ -473,24 +401,13 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
-    """The recipe as this run was asked for: its saved copy has a number where `rate: auto` stood."""
-    if known.get("rate_was_auto") and recipe.training.rate == known.get("rate"):
-        return _with_rate(recipe, "auto")
-    return recipe
-
-
-def _with_rate(recipe: Recipe, rate: float | str) -> Recipe:
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": rate})})
-
-
 def _enough(prepared: data_side.Prepared) -> None:
     """Refuses a test set that could prove nothing."""
     problems = []
     test = [r for r in prepared.splits["test"] if r.label is not None]
     if len(test) < 2:
         problems.append(
-            Problem(where="data, test split", found=f"{len(test)} labelled rows", allowed="at least 2, better 200",
+            Problem(where="data, test split", found=counted(len(test), "labelled row"), allowed="at least 2, better 200",
                     to_do="bring more rows, or raise data.shares.test")
         )  # fmt: skip
     if problems:

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tunewright.core.errors import Problem, TunewrightError
+from tunewright.core.errors import Problem, TunewrightError, counted
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -77,7 +77,7 @@ def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
             elif event.kind == "plan":
                 began = time.monotonic()
                 task = bar.add_task("  step", total=event.values["steps"], more="")
-                out.print(f"  {event.values['steps']} steps, learning rate {event.values['rate']:g}")
+                out.print(f"  {counted(event.values['steps'], 'step')}, learning rate {event.values['rate']:g}")
             elif event.kind == "resumed":
                 step = event.values["step"]
                 for damaged in event.values["damaged"]:
@@ -103,12 +103,20 @@ def _data(values: Mapping[str, Any]) -> None:
     read, sizes = ledger[0], values["splits"]
     used = sum(sizes.values())
     total = read["in"] + sum(stage["added"] for stage in ledger)
-    gone = ", ".join(
-        f"{d['count']} {d['title'].lower()}" for d in values["card"].get("defects", []) if d["count"]
-    )  # fmt: skip
-    out.print(f"  {total} rows in, {used} used: " + ", ".join(f"{n} {name}" for name, n in sizes.items()))
+    gone = _defects((d["title"], d["count"]) for d in values["card"].get("defects", []))
+    out.print(f"  {counted(total, 'row')} in, {used:,} used: " + ", ".join(f"{n} {name}" for name, n in sizes.items()))
     if gone:
         out.print(f"  found: {escape(gone)}")
+
+
+def _defects(found: Iterable[tuple[str, int]]) -> str:
+    """Titles as they stand in the report, with their counts; a first word such as NaN or JSON stays as it is."""
+
+    def within(title: str) -> str:
+        first = title.partition(" ")[0]
+        return title if first[1:] != first[1:].lower() else title[:1].lower() + title[1:]
+
+    return ", ".join(f"{within(title)} {n:,}" for title, n in found if n)
 
 
 def _model(name: str, facts: Mapping[str, Any]) -> None:
@@ -131,13 +139,13 @@ def finished(place: Path, evidence: Mapping[str, Any] | None) -> None:
     if evidence is None:
         out.print(f"\nTrained. [bold]tunewright evaluate {place}[/] compares it with the baselines.")
         return
-    judged(place, evidence)
+    judged(evidence)
     out.print(f"report: [bold]{(place / 'report.html').resolve()}[/]", soft_wrap=True)
     out.print(f"model:  {(place / 'model').resolve()}", soft_wrap=True)
     out.print(f'try it: tunewright predict {place} "your text"', soft_wrap=True)
 
 
-def judged(place: Path, evidence: Mapping[str, Any]) -> None:
+def judged(evidence: Mapping[str, Any]) -> None:
     """The ladder of contenders with intervals, and the verdict."""
     table = Table(box=None, padding=(0, 2), title=None)
     percent = f"{100 * evidence['confidence']:g}%"
@@ -155,13 +163,30 @@ def judged(place: Path, evidence: Mapping[str, Any]) -> None:
     out.print(Panel(escape(verdict["sentence"]), title=f"[bold {colour}]{verdict['outcome']}[/]", border_style=colour))
 
 
+def judging(run_folder: Path, data: Path) -> None:
+    """What is about to be done, as it takes a while."""
+    out.print(f"[bold]Judging {escape(str(run_folder))} on {escape(str(data))}[/], beside its baselines")
+
+
+def judged_on(place: Path, evidence: Mapping[str, Any]) -> None:
+    """A run's model on other rows: which of them counted, then as after a run."""
+    data = evidence["data"]
+    left = ", ".join(f"{n} {reason}" for reason, n in data["why"].items())
+    out.print(f"  {counted(data['items'], 'row')} judged" + (f"; left out: {escape(left)}" if left else ""))
+    for name, reason in data["baselines_left_out"].items():
+        out.print(f"  [yellow]without the baseline {name}: {escape(reason)}[/]")
+    judged(evidence)
+    out.print(f"evidence: [bold]{escape(str((place / 'evidence.json').resolve()))}[/]", soft_wrap=True)
+
+
 def compared(evidence: Mapping[str, Any]) -> None:
     """Two runs beside each other."""
-    judged(Path(), evidence)
+    judged(evidence)
     left = {name: n for name, n in evidence["left_out"].items() if n}
     if left:
         out.print(
-            "left out, as only one run has them: " + ", ".join(f"{n} items of {name}" for name, n in left.items())
+            "left out, as only one run has them: "
+            + ", ".join(f"{counted(n, 'item')} of {name}" for name, n in left.items())
         )
 
 
@@ -181,7 +206,7 @@ def _plain(metric: Mapping[str, Any]) -> str:
 
 def started(recipe: Path, guess: Mapping[str, Any]) -> None:
     """What `init` guessed, and what comes next."""
-    out.print(f"[bold]{recipe}[/] written for {guess['rows']} rows ({guess['format']})")
+    out.print(f"[bold]{recipe}[/] written for {counted(guess['rows'], 'row')} ({guess['format']})")
     out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(str(guess['label']))}")
     if guess["pair"]:
         out.print(f"  pair:  {escape(guess['pair'])}")
@@ -197,7 +222,8 @@ def checked(found: Any, recipe: Path) -> None:
         out.print("splits:  " + ", ".join(f"{n} {name}" for name, n in facts["splits"].items()))
         out.print("classes: " + escape(", ".join(f"{label} {n}" for label, n in list(facts["classes"].items())[:20])))
         if facts["defects"]:
-            out.print("defects: " + escape(", ".join(f"{code} {n}" for code, n in facts["defects"].items())))
+            titles = facts["defect_titles"]
+            out.print("found:   " + escape(_defects((titles[code], n) for code, n in facts["defects"].items())))
     if "tokens" in facts:
         t = facts["tokens"]
         out.print(f"tokens:  median {t['median']}, 95% below {t['p95']}, longest {t['longest']}, limit {t['limit']}: "
@@ -207,7 +233,7 @@ def checked(found: Any, recipe: Path) -> None:
         learns = "" if m["trainable"] is None else f", {_size(m['trainable'])} learn"
         out.print(f"model:   {escape(m['name'])}, {m['architecture']}, {_size(m['parameters'])} parameters{learns}, "
                   f"{m['layout']}, {m['precision']}, {'new head' if m['head'] == 'new' else 'own head'}")  # fmt: skip
-        out.print(f"plan:    {facts['training']['steps']} steps, rate {facts['training']['rate']:g}")
+        out.print(f"plan:    {counted(facts['training']['steps'], 'step')}, rate {facts['training']['rate']:g}")
     for problem in found.warnings:
         _problem(problem, "yellow", "warning")
     for problem in found.errors:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunewright import bundled
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, Problem, RecipeError
+from tunewright.core.errors import DataError, Problem, RecipeError, counted
 from tunewright.core.files import write_text
 
 _TEMPLATE = """\
@@ -47,13 +47,21 @@ seed: 0
 
 
 def start(
-    source: str, out: Path | None = None, *, model: str = "minilm", force: bool = False
+    source: str,
+    out: Path | None = None,
+    *,
+    model: str = "minilm",
+    text: str | None = None,
+    label: str | None = None,
+    force: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Writes a recipe for the file `source`, or for the bundled messages where `source` is "demo".
 
     Args:
         source: a data file or folder, or "demo".
         out: the recipe's path or an existing folder; next to where one stands by default.
+        text: the column with the texts, where it shall not be guessed.
+        label: the column with the labels, likewise.
         force: replace a recipe that is there.
 
     Returns:
@@ -74,17 +82,17 @@ def start(
         )
     if demo:
         path = recipe.parent / "messages.csv"
-        text = bundled.MESSAGES.read_text(encoding="utf-8")
-        if path.exists() and not force and path.read_bytes() != text.encode():
+        messages = bundled.MESSAGES.read_text(encoding="utf-8")
+        if path.exists() and not force and path.read_bytes() != messages.encode():
             raise RecipeError(
                 Problem(where=str(path), found="another file of this name is there",
                         to_do="--out another-folder/, or --force to replace it with the bundled messages")
             )  # fmt: skip
-        write_text(path, text)
-    guess = data_side.guess(path)
+        write_text(path, messages)
+    guess = data_side.guess(path, text=text, label=label)
     problems = [
         Problem(where=str(path), found=f"no column looks like a {what}", allowed=", ".join(guess.columns),
-                to_do=f"write the recipe's data.{what} yourself")
+                to_do=f"name it with --{what}")
         for what, column in (("text", guess.text), ("label", guess.label)) if column is None
     ]  # fmt: skip
     if guess.task not in ("classification", None) and not problems:
@@ -114,7 +122,7 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str, demo: 
 
     return _TEMPLATE.format(
         shown=path.name,
-        found=f"{guess.rows} rows looked at, {guess.format}, columns {', '.join(guess.columns)}",
+        found=f"{counted(guess.rows, 'row')} looked at, {guess.format}, columns {', '.join(guess.columns)}",
         evidence=evidence,
         name=recipe.name,
         train=shown(train, ensure_ascii=False),

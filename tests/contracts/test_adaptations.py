@@ -179,6 +179,7 @@ def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Su
         (Frozen(patterns=("*attn*",), layers=(9,)), ["'*attn*' matches no parameter", "layer 9"]),
         (Frozen(patterns=("*",)), ["everything is frozen"]),
         (Lora(targets=("q_proj",)), ["lora.targets", "q_proj", "all-linear"]),
+        (Lora(rank=10**9), ["lora.rank", "1,000,000,000", "1 to 32", "choose"]),
     ],
 )
 def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[str]) -> None:

@@ -132,6 +132,8 @@ def test_a_list_is_a_nesting_in_the_visible_order() -> None:
     spec = [{"around": {"strength": 1}}, {"around": {"strength": 2.5}}, {"leaf": {"size": 4}}]
     assert build("trial", spec) == Around(1.0, Around(2.5, Leaf(4)))
     assert build("trial", ["leaf"]) == Leaf()
+    assert build("trial", [{"around": {"strength": 1, "inner": "leaf"}}]) == Around(1.0, Leaf())
+    assert build("trial", [{"around": {"strength": 1, "inner": None}}, {"leaf": {"size": 4}}]) == Around(1.0, Leaf(4))
     assert build("trial", [{"around": {"strength": 1}}, Leaf(9)]) == Around(1.0, Leaf(9))
 
 
@@ -141,6 +143,10 @@ def test_a_list_is_a_nesting_in_the_visible_order() -> None:
         ([], "an empty list"),
         (["leaf", "leaf"], "trial[0].leaf.inner: an unknown option"),
         ([{"around": {"strength": 1}}, "laef"], "trial[1]: there is no trial named 'laef'"),
+        (
+            [{"around": {"strength": 1, "inner": "leaf"}}, "leaf"],
+            "trial[0].around.inner: a component, while another one",
+        ),
         ({"leaf@2": {}}, "leaf@3"),
         ("leaf@", "version"),
         ({"around": {"strength": 13}}, "13 brings no luck"),

@@ -195,6 +195,31 @@ def test_holm_keeps_the_family_at_alpha() -> None:
     assert false / 150 < 0.09
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "log_loss", "roc_auc"])
+def test_what_is_shown_beside_a_verdict_agrees_with_it(metric: str) -> None:
+    """No "can't tell" beside an interval without zero, no "better" beside one with zero inside, in either family."""
+    seen, corrected_away, at_the_edge = set(), 0, 0
+    for n in range(100, 160, 5):
+        evidence = gather(ladder(n=n, tuned=0.71), metric=metric)
+        for c in evidence["comparisons"]:
+            seen.add((c["verdict"], c["metric"] == metric))
+            outside = c["low"] > 0 or c["high"] < 0
+            assert outside if c["verdict"] != "can't tell" and 0 not in (c["low"], c["high"]) else not outside, c
+            assert c["low"] <= c["effect"] <= c["high"] and 0.95 <= c["confidence"] <= 1 - 0.05 / c["family"] + 1e-9
+            assert c["interval"].endswith("Holm-adjusted") == (c["family"] > 1)
+            if c["verdict"] == "can't tell" and c["p"] < 0.05:
+                corrected_away += 1
+                at_the_edge += 0 in (c["low"], c["high"])
+                assert c["confidence"] > 0.95
+        verdict = evidence["verdict"]
+        same = next(c for c in evidence["comparisons"] if (c["against"], c["metric"]) == (verdict["against"], metric))
+        assert all(verdict[name] == same[name] for name in ("low", "high", "confidence"))
+        assert f"{round(100 * verdict['confidence'], 1):g}% interval" in verdict["sentence"]
+        assert ("adjusted for 3 comparisons" in verdict["sentence"]) == (verdict["confidence"] > 0.951)
+    assert {outcome for outcome, _ in seen} == {"better", "can't tell"}
+    assert corrected_away > 5 and at_the_edge <= corrected_away / 3, "the level agrees, not the edge alone"
+
+
 def test_contenders_must_share_their_items() -> None:
     first, second, third, _ = ladder(n=50)
     p = second.predictions

@@ -14,7 +14,7 @@ from tunewright.evaluation.intervals import (
     percentile,
     wilson,
 )
-from tunewright.evaluation.multiple import benjamini_hochberg, holm
+from tunewright.evaluation.multiple import benjamini_hochberg, holm, holm_levels
 from tunewright.evaluation.paired import (
     bootstrap_test,
     corrected_resampled_t,
@@ -137,6 +137,23 @@ def test_holm_and_benjamini_hochberg() -> None:
     assert holm(ps) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert benjamini_hochberg(ps) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("ps", "shares"),
+    [
+        ([0.03], [1]),
+        ([0.03, 0.035], [2, 2]),
+        ([0.04, 0.001, 0.02], [1, 3, 2]),
+        ([0.04, 0.03, 0.001], [2, 2, 3]),
+        ([0.5, 0.2, 0.04], [3, 3, 3]),
+        ([], []),
+    ],
+)
+def test_the_level_of_each_interval_is_that_of_holms_step(ps: list[float], shares: list[int]) -> None:
+    levels = holm_levels(ps, 0.05)
+    assert levels == pytest.approx([0.05 / share for share in shares])
+    assert [p <= level for p, level in zip(ps, levels, strict=True)] == [p <= 0.05 for p in holm(ps)]
 
 
 def test_corrected_resampled_t_of_scikit_learns_example() -> None:

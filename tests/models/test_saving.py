@@ -175,9 +175,9 @@ def test_a_damaged_card(text: str, tmp_path: Path) -> None:
 
 
 def test_no_model_at_all(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no tunewright\.json"):
+    with pytest.raises(RunDamaged, match=r"no tunewright\.json"):
         open_saved(tmp_path)
-    with pytest.raises(ModelError, match="no such folder"):
+    with pytest.raises(RunDamaged, match="no such folder"):
         open_saved(tmp_path / "nowhere")
 
 

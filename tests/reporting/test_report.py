@@ -83,6 +83,29 @@ def test_every_figure_of_the_verdict_is_said_first(fake_run: FakeRun) -> None:
         assert part in head
 
 
+def test_the_interval_of_a_comparison_says_its_own_level(fake_run: FakeRun) -> None:
+    words = outline(fake_run()).words()
+    head = words[words.index("Better") : words.index("The ladder of contenders")]
+    assert "[+3.3, +9.4] at 97.5% confidence" in head
+    assert "Difference in percentage points with its 97.5% interval" in head
+    table = words[words.index("Paired comparisons") : words.index("Where it is right and wrong")]
+    assert "Interval at" in table and table.count("97.5%") == 3
+
+
+def test_a_log_loss_is_shown_in_its_own_unit(fake_run: FakeRun, fake_evidence: Any) -> None:
+    """0.173 against 0.237 is no difference of 6.4 points, and the one with less is ahead."""
+    figures = {"metric": "log_loss", "effect": -0.064, "low": -0.094, "high": -0.033, "smallest_detectable": 0.038}
+    fake_evidence["verdict"].update(figures)
+    fake_evidence["comparisons"][1].update(figures)
+    words = outline(fake_run(evidence=fake_evidence)).words()
+    head = words[words.index("Better") : words.index("The ladder of contenders")]
+    assert "−0.064" in head and "[−0.094, −0.033]" in head and "0.038" in head and "Effect on log loss" in head
+    assert "points" not in head and "6.4" not in head and "Difference in log loss" in head
+    assert head.index("Fine-tuned minilm ahead") < head.index("TF-IDF + logistic regression ahead")
+    table = words[words.index("Paired comparisons") : words.index("Where it is right and wrong")]
+    assert "−0.064" in table and "[−0.094, −0.033]" in table and "+35.6" in table
+
+
 def test_the_file_needs_nothing_from_outside(fake_run: FakeRun) -> None:
     page = outline(fake_run())
     assert not page.all("script", "link", "img", "iframe", "object")

@@ -287,6 +287,37 @@ def test_each_unit_has_its_own_total(examples: Any) -> None:
     assert report.parts == pytest.approx({"by example": 6.0, "by token": 5.0})
 
 
+def test_examples_without_a_target_are_not_in_the_report(examples: Any) -> None:
+    """A loss of 0 would make a sampler think them easy."""
+    model = Toy(3)
+    ps = trainable(model)
+    rows = examples(9)
+    without = list(rows)[:4]
+    made = windows(rows, pieces=2, unsupervised=without)
+    (report,) = train(model, made, CrossEntropy(), Plain(ps), ps, steps=1)
+    assert set(report.rows) == set(rows) - set(without) and all(row > 0 for row in report.rows.values())
+    assert report.loss == pytest.approx(sum(report.rows.values()) / 5, rel=1e-5)
+
+
+def test_a_unit_that_nothing_counts_is_a_bug_and_said_so(examples: Any) -> None:
+    class Pairs(CrossEntropy):
+        def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
+            return tuple(replace(term, unit="pair") for term in super().__call__(forward, batch, at))
+
+    with pytest.raises(ValueError, match=r"'cross_entropy' is a sum over 'pair', but .* count example, step"):
+        run(examples, 1, objective=Pairs())
+
+
+def test_a_unit_that_is_counted_and_absent_is_nothing(examples: Any) -> None:
+    model = Toy(3)
+    ps = trainable(model)
+    before = weights(model)
+    made = windows(examples(4), unsupervised=list(examples(4)))
+    (report,) = train(model, made, CrossEntropy(), Plain(ps), ps, steps=1)
+    assert report.totals == {"example": 0, "step": 1} and report.loss == 0 and report.rows == {}
+    assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
+
+
 def test_rows_of_several_terms_add_up_with_their_factors(examples: Any) -> None:
     def objective(forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
         (term,) = CrossEntropy()(forward, batch, at)

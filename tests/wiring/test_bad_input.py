@@ -91,7 +91,8 @@ def test_a_set_that_is_none(cli: Cli, recipe: Path) -> None:
 def test_a_missing_file(cli: Cli, recipe: Path) -> None:
     for verb in ("check", "run"):
         (found,) = problems(cli, verb, recipe, "--set", "data.train=tyo.csv", code=3)
-        assert "tyo.csv" in found["where"] and "no such file" in found["found"] and "toy.csv" in found["allowed"]
+        assert found["where"] == "tyo.csv" and "no such file" in found["found"], "as one would type it from here"
+        assert found["allowed"] == "toy.csv" and found["to_do"] == "did you mean 'toy.csv'?"
 
 
 def test_a_wrong_column(cli: Cli, recipe: Path) -> None:
@@ -140,8 +141,23 @@ def test_texts_longer_than_the_model(cli: Cli, recipe: Path) -> None:
         f"{facts['model']['texts_cut']} of {facts['data']['splits']['train']} training texts are longer than 64"
         in said.out
     )
-    (found,) = problems(cli, "check", recipe, "--set", "model.max_tokens=65", code=2)
+    (found,) = problems(cli, "check", recipe, "--folder", "other", "--set", "model.max_tokens=65", code=2)
     assert found["where"] == "model.max_tokens" and "at most 64" in found["allowed"]
+
+
+def test_an_adaptation_that_is_too_large(cli: Cli, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in ("check", "run"):
+        (found,) = problems(cli, verb, recipe, "--set", "adaptation={lora: {rank: 1000000000}}", code=2)
+        assert found["where"] == "adaptation.lora.rank" and found["found"] == "1,000,000,000"
+        assert "1 to 32" in found["allowed"] and found["to_do"]
+
+    def full(*more: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 4 TB")
+
+    monkeypatch.setattr("tunewright.adaptations.Full.attach", full)
+    for verb in ("check", "run"):
+        (found,) = problems(cli, verb, recipe, "--folder", "other", code=5)
+        assert found["where"] == "adaptation" and "memory" in found["found"] and "rank: 8" in found["to_do"]
 
 
 def test_a_folder_that_is_no_model(cli: Cli, recipe: Path, tmp_path: Path) -> None:
@@ -155,10 +171,17 @@ def test_a_folder_that_is_no_model(cli: Cli, recipe: Path, tmp_path: Path) -> No
     assert "'minilm'" in found["to_do"]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "predict", "compare", "report", "runs show", "runs diff"])
+NO_RUN = ["evaluate", "evaluate --data", "predict", "predict -", "compare", "report", "runs show", "runs diff"]
+
+
+@pytest.mark.parametrize("verb", NO_RUN)
 def test_a_folder_that_is_no_run(cli: Cli, recipe: Path, verb: str) -> None:
-    more = {"predict": ["sun"], "compare": ["none"], "runs diff": ["none"]}.get(verb, [])
-    found = problems(cli, *verb.split(), "none", *more, code=4 if verb == "predict" else 6)
+    verb, _, option = verb.partition(" -")
+    more = {"predict": ["toy.csv" if option == "" else "sun"], "compare": ["none"], "runs diff": ["none"]}.get(verb, [])
+    more += ["--data", "toy.csv"] if option == "-data" else []
+    Path("other").mkdir()
+    assert problems(cli, *verb.split(), "other", *(word.replace("none", "other") for word in more), code=6)
+    found = problems(cli, *verb.split(), "none", *more, code=6)
     assert "none" in found[0]["where"] and not Path("none").exists()
 
 
@@ -170,7 +193,7 @@ def test_predict_a_file_that_is_missing(cli: Cli, finished: Path, recipe: Path) 
 def test_predict_before_training(cli: Cli, recipe: Path, forks: Forks) -> None:
     kill = {"at": "line", "file": "history.jsonl", "nth": 2, "half": False}
     assert forks("run", "toy.yaml", at=recipe.parent, kill=kill).code == -9
-    (found,) = problems(cli, "predict", "runs/toy", "sun", code=4)
+    (found,) = problems(cli, "predict", "runs/toy", "sun", code=6)
     assert found["where"] == "runs/toy" and "no tuned model" in found["found"] and "tunewright run" in found["to_do"]
 
 

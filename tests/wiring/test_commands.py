@@ -19,7 +19,7 @@ from tunewright.bundled import toy_rows
 from tunewright.cli import app
 
 OPTIONS = {
-    "init": ["source", "--out", "--model", "--force", "--json"],
+    "init": ["source", "--out", "--model", "--text", "--label", "--force", "--json"],
     "check": ["recipe", "--set", "--folder", "--json"],
     "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
@@ -30,7 +30,7 @@ OPTIONS = {
     "runs list": ["root", "--json"],
     "runs show": ["run_folder", "--json"],
     "runs diff": ["first", "second", "--json"],
-    "version": [],
+    "version": ["--json"],
 }
 
 
@@ -126,6 +126,43 @@ def test_init_as_json_and_with_a_recipe_that_is_there(cli: Cli, recipe: Path) ->
     assert Path("made.yaml").read_bytes() != before
 
 
+def test_init_takes_the_columns_that_are_named(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"{text} indeed so", label, text) for text, label in toy_rows(60)]
+    with Path("odd.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "group", "remark"), *rows])
+    assert cli("init", "odd.csv", "--json").value["text"] == "text"
+    said = cli("init", "odd.csv", "--text", "remark", "--label", "group", "--force", "--model", "toy", "--json")
+    assert said.code == 0 and (said.value["text"], said.value["label"]) == ("remark", "group")
+    assert "text 'remark': as asked" in said.value["evidence"]
+    written = yaml.safe_load(Path("odd.yaml").read_text())["data"]
+    assert (written["text"], written["label"]) == ("remark", "group")
+    assert cli("check", "odd.yaml").code == 0
+    said = cli("init", "odd.csv", "--text", "remrak", "--label", "grop", "--force", "--json")
+    assert said.code == 3 and [p["to_do"] for p in said.value["problems"]] == [
+        "did you mean 'remark'?", "did you mean 'group'?"]  # fmt: skip
+    Path("odd.csv").write_text("".join(f"{label}|{text}\n" for text, label in toy_rows(40)))
+    said = cli("init", "odd.csv", "--text", "1", "--label", "0", "--force", "--json")
+    assert said.code == 0 and said.value["columns"] == ["0", "1"] and said.value["label"] == "0"
+
+
+def test_version_as_json(cli: Cli) -> None:
+    assert cli("version", "--json").value == {"tunewright": "0.1.0"}
+
+
+def test_one_is_no_plural_and_defects_have_their_titles(cli: Cli, recipe: Path) -> None:
+    rows = [(text + " ", label) if i == 3 else (text, label) for i, (text, label) in enumerate(toy_rows(60))]
+    write_rows(Path("toy.csv"), [*rows, ("a text", "")])
+    for verb in ("check", "run"):
+        said = cli(verb, recipe, "--set", "training.steps=1")
+        assert said.code == 0 and "rows without a label 1" in said.out and "missing_label" not in said.out, verb
+        assert "white space around the text 1" in said.out and "1 step, " in said.out
+    Path("one.csv").write_text("text\nsun\n")
+    assert cli("predict", "runs/toy", "one.csv").out.startswith("1 row predicted")
+    found = cli("check", recipe, "--json").value["facts"]
+    assert set(found["defects"]) == set(found["defect_titles"]) and found["defects"]["missing_label"] == 1
+
+
 def test_init_demo_replaces_no_file_of_that_name(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("messages.csv").write_text("mine\n")
@@ -194,15 +231,52 @@ def test_evaluate_again_makes_what_was_removed(cli: Cli, run: Path) -> None:
 
 def test_evaluate_on_other_rows(cli: Cli, run: Path, tmp_path: Path) -> None:
     seen = lines(run / "data" / "train.jsonl")[0]
-    other = write_rows(tmp_path / "other.csv", [*toy_rows(60, seed=7), (seen["text"], seen["label"]), ("sun", "mild")])
+    rows = [*toy_rows(60, seed=7), (seen["text"], seen["label"]), ("sun", "mild"), ("rain", ""), (" ", "wet")]
+    other = write_rows(tmp_path / "other.csv", rows)
     said = cli("evaluate", run, "--data", other, "--json")
     assert said.code == 0, said.err
     evidence = said.value
-    assert evidence["data"]["items"] + evidence["data"]["left_out"] == 62 and evidence["data"]["left_out"] >= 2
-    assert [c["name"] for c in evidence["contenders"]] == ["tuned", "majority", "tfidf"]
+    assert evidence["data"]["items"] + evidence["data"]["left_out"] == 64
+    why = evidence["data"]["why"]
+    assert sum(why.values()) == evidence["data"]["left_out"] and why.pop("seen in training") >= 1
+    assert why == {"with a label that the model does not know": 1, "without a label": 1, "without a text": 1}
+    assert [c["name"] for c in evidence["contenders"]] == ["tuned", "majority", "tfidf", "linear"]
     assert (run / "evaluations" / "other" / "evidence.json").exists()
     said = cli("evaluate", run, "--data", other)
-    assert said.code == 0 and "Fine-tuned toy" in said.out
+    for part in ("Fine-tuned toy", "Frozen base model + linear head", "1 with a label that the model does not know",
+                 evidence["verdict"]["sentence"][:60], "evaluations/other/evidence.json"):  # fmt: skip
+        assert said.code == 0 and part in said.out, (part, said.out)
+
+
+def test_evaluate_on_the_test_rows_finds_what_the_run_found(cli: Cli, run: Path, tmp_path: Path) -> None:
+    """The baselines are the run's own: fitted again on its rows, they say the same."""
+    test = [(row["text"], row["label"]) for row in lines(run / "data" / "test.jsonl")]
+    again = cli("evaluate", run, "--data", write_rows(tmp_path / "again.csv", test), "--json").value
+    before = json.loads((run / "evidence.json").read_text())
+    for a, b in zip(sorted(again["contenders"], key=str), sorted(before["contenders"], key=str), strict=True):
+        assert a["name"] == b["name"] and a["confusion"] == b["confusion"]
+        assert a["metrics"]["log_loss"]["value"] == pytest.approx(b["metrics"]["log_loss"]["value"], abs=1e-5)
+
+
+def test_evaluate_on_other_rows_without_the_base_model(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunewright.models.toy import toy_bert
+
+    model, tokenizer = toy_bert(3)
+    model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    recipe = lay(tmp_path, model="base", training={"steps": 2}, evaluation={"baselines": ["linear", "majority"]})
+    monkeypatch.chdir(tmp_path)
+    assert cli("run", recipe).code == 0
+    other = write_rows(tmp_path / "other.csv", toy_rows(40, seed=7))
+    (tmp_path / "base" / "config.json").write_text((tmp_path / "base" / "config.json").read_text() + " ")
+    said = cli("evaluate", "runs/toy", "--data", other)
+    assert said.code == 0 and "without the baseline linear: the base model is not the one of the run" in said.out
+    shutil.rmtree(tmp_path / "base")
+    found = cli("evaluate", "runs/toy", "--data", other, "--json").value
+    assert [c["name"] for c in found["contenders"]] == ["tuned", "majority"]
+    assert "no folder" in found["data"]["baselines_left_out"]["linear"]
 
 
 def predicted(path: Path) -> list[dict[str, str]]:

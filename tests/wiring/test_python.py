@@ -12,7 +12,7 @@ import torch
 from toy_runs import RECIPE, lines, merged
 
 import tunewright
-from tunewright.core.errors import DataError, ModelError, RecipeError
+from tunewright.core.errors import DataError, RecipeError, RunDamaged
 from tunewright.evaluation import recompute
 
 FLOAT32 = {"model": {"name": "toy", "precision": "float32"}, "training": {"epochs": 6}}
@@ -99,9 +99,9 @@ def test_it_opens_in_plain_transformers_with_the_same_scores(name: str, outcomes
 
 
 def test_loading_and_predicting_what_cannot_be(outcomes: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no tuned model"):
+    with pytest.raises(RunDamaged, match="no tuned model"):
         tunewright.load(tmp_path / "none")
-    with pytest.raises(ModelError, match=r"tunewright\.json"):
+    with pytest.raises(RunDamaged, match=r"tunewright\.json"):
         tunewright.load(tmp_path)
     predictor = tunewright.load(outcomes["full"].folder)
     with pytest.raises(DataError, match="text 2: int"):

@@ -34,10 +34,11 @@ class Lora:
         """A PeftModel around `model`, whose own parameters no longer learn.
 
         Raises:
-            RecipeError: the targets match nothing in this model.
+            RecipeError: the targets match nothing in this model, or the rank is above that of every matrix.
         """
         from peft import LoraConfig, get_peft_model
 
+        _check_rank(self.rank, model)
         head = _head_of(model)
         config: Any = LoraConfig(
             r=self.rank,
@@ -69,6 +70,20 @@ class Lora:
         """The plain model with the products added to its weights."""
         merged: nn.Module = model.merge_and_unload()  # type: ignore[operator]
         return merged
+
+
+def _check_rank(rank: int, model: nn.Module) -> None:
+    """A product of rank r reaches every change of a matrix whose narrower side is r: more only costs memory."""
+    most = max((min(p.shape) for p in model.parameters() if p.ndim == 2), default=rank)
+    if rank > most:
+        raise RecipeError(
+            Problem(
+                where="adaptation.lora.rank",
+                found=f"{rank:,}",
+                allowed=f"1 to {most}, the narrower side of this model's widest matrix",
+                to_do="choose 4 to 64; for more, `adaptation: full` learns everything",
+            )
+        )
 
 
 def _head_of(model: nn.Module) -> list[str]:

@@ -5,7 +5,7 @@
     ├── DataError              3   the data are wrong: mend the file or map its columns
     ├── ModelError             4   the base model cannot be had or cannot do the task
     ├── OutOfMemory            5   the machine is too small for these settings
-    ├── RunDamaged             6   a run folder is damaged or belongs to another recipe
+    ├── RunDamaged             6   a folder is no run, is damaged or belongs to another recipe
     ├── StorageError           7   a disk is full or a folder cannot be written
     ├── NotFinite              8   training diverged; the examples are named
     └── Interrupted          130   Ctrl-C or SIGTERM; the run can be continued
@@ -89,7 +89,7 @@ class OutOfMemory(TunewrightError):
 
 
 class RunDamaged(TunewrightError):
-    """A run folder is damaged, incomplete or made by another recipe."""
+    """A folder is no run, is damaged or incomplete, or was made by another recipe."""
 
     exit_code = 6
     kind = "run"
@@ -122,6 +122,11 @@ def closest(word: str, known: Iterable[str]) -> str:
     folded = {name.casefold().strip(): name for name in names}
     near = difflib.get_close_matches(word.casefold().strip(), list(folded), n=1, cutoff=0.6)
     return f"did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """A count with its noun: `1 row`, `1,200 rows`; `many` where the plural is not one with an s."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def listed(names: Sequence[str], limit: int = 12) -> str:

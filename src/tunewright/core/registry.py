@@ -154,6 +154,16 @@ def _nest(family: str, specs: list[Any], where: str, problems: list[Problem]) ->
         name, options = _split(specs[i], f"{where}[{i}]", _families.get(family, {}), problems)
         if name is None or built is None:
             continue
+        if options.get("inner") is not None:
+            problems.append(
+                Problem(
+                    where=f"{where}[{i}].{name}.inner",
+                    found="a component, while another one follows in the list",
+                    allowed="one of the two: the list puts what follows inside",
+                    to_do="remove `inner`, or write no list",
+                )
+            )
+            continue
         built = _build(family, {name: {**options, "inner": built}}, f"{where}[{i}]", problems)
     return built
 

@@ -109,7 +109,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Report:
-    """What one optimizer step did. Plain numbers: the only copy from the device has been made."""
+    """What one optimizer step did. Plain numbers: the only copy from the device has been made.
+
+    rows: each supervised example's own loss; one without a target is not in it, as it would look easy.
+    """
 
     step: int
     loss: float

@@ -7,8 +7,10 @@ Refuses to lose a row without a reason, to turn a text into a missing value, and
 split because the data grew.
 """
 
+from tunewright.data.card import defect_title
 from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, write
+from tunewright.data.folders import content
 from tunewright.data.options import Options, Shares
 from tunewright.data.prepare import Defect, Prepared, prepare
 from tunewright.data.reading import gather, read
@@ -25,6 +27,8 @@ __all__ = [
     "Row",
     "Rows",
     "Shares",
+    "content",
+    "defect_title",
     "gather",
     "guess",
     "load",

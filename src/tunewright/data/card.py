@@ -76,8 +76,17 @@ def _rank(code: str) -> tuple[int, str]:
     return (order.index(code) if code in order else len(order), code)
 
 
+def defect_title(code: str) -> str:
+    """What a kind of defect is called where people read it."""
+    return _named(code)[0]
+
+
+def _named(code: str) -> tuple[str, str]:
+    return _DEFECTS.get(code, (code.replace("_", " ").capitalize(), "set aside"))
+
+
 def _defect(prepared: Prepared, code: str) -> dict[str, Any]:
-    title, done = _DEFECTS.get(code, (code.replace("_", " ").capitalize(), "set aside"))
+    title, done = _named(code)
     defect = prepared.defects[code]
     examples = [example.as_json() for example in defect.examples]
     return {"code": code, "title": title, "count": defect.count, "done": done, "examples": examples}

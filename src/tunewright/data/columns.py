@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tunewright.core.errors import DataError, Problem
+from tunewright.core.errors import DataError, Problem, closest
 from tunewright.data.folders import members
 from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table, UnfitError, as_text
 from tunewright.data.tables import open_table
@@ -77,38 +77,60 @@ class _Facts:
     several: bool
 
 
-def guess(path: str | Path, form: Form = AS_FOUND) -> Guess:
+def guess(path: str | Path, form: Form = AS_FOUND, *, text: str | None = None, label: str | None = None) -> Guess:
     """Look at the first 20,000 rows of a file (of a folder's training file) and say what they seem to be.
 
+    `text` and `label` are columns that are known: the rest is guessed around them.
+
     Raises:
-        DataError: the file cannot be read as any format.
+        DataError: the file cannot be read as any format, or has no such column.
     """
     found = members(Path(path))
     member = next((m for m in found if m.split == "train"), found[0])
-    table = open_table(member.path, form)
+    given = tuple(name for name in (text, label) if name is not None)
+    table = open_table(member.path, form, given or None)
     rows = [item[0] for item in islice(table.items, _SAMPLE) if not isinstance(item, Fault)]
     names = _names(table, rows)
     facts = [_facts(name, i, [_cell(row, name, i) for row in rows]) for i, name in enumerate(names)]
     evidence = list(table.notes)
-    text = _text(facts, evidence)
-    pair = _pair(facts, text, rows, table.header is False, evidence)
-    if text is not None and pair is not None and pair.place < text.place:
-        text, pair = pair, text
-    label = _label([f for f in facts if f not in (text, pair)], evidence)
-    task = _task(label, evidence) if text is not None else None
+    known = _given(facts, {"text": text, "label": label}, path, evidence)
+    free = [f for f in facts if f is not known["label"]]
+    texts = known["text"] or _text(free, evidence)
+    pair = _pair(free, texts, rows, table.header is False and len(facts) == 3, evidence)
+    if known["text"] is None and texts is not None and pair is not None and pair.place < texts.place:
+        texts, pair = pair, texts
+    labels = known["label"] or _label([f for f in facts if f not in (texts, pair)], evidence)
+    task = _task(labels, evidence) if texts is not None else None
     return Guess(
         format=table.format,
         delimiter=table.delimiter,
         header=table.header,
         encoding=table.encoding,
         columns=names,
-        text=text.name if text else None,
-        label=label.name if label else None,
+        text=texts.name if texts else None,
+        label=labels.name if labels else None,
         pair=pair.name if pair else None,
         task=task,
         rows=len(rows),
         evidence=tuple(evidence),
     )
+
+
+def _given(
+    facts: Sequence[_Facts], wanted: Mapping[str, str | None], path: str | Path, evidence: list[str]
+) -> dict[str, _Facts | None]:
+    """The columns that somebody named."""
+    by_name = {f.name: f for f in facts}
+    problems = [
+        Problem(where=f"{path}, {what} column", found=f"there is no column {name!r}",
+                allowed=", ".join(by_name), to_do=closest(name, by_name) or "choose one of these")
+        for what, name in wanted.items()
+        if name is not None and name not in by_name
+    ]  # fmt: skip
+    if problems:
+        raise DataError(*problems)
+    evidence += [f"{what} {name!r}: as asked" for what, name in wanted.items() if name is not None]
+    return {what: None if name is None else by_name[name] for what, name in wanted.items()}
 
 
 def _names(table: Table, rows: Sequence[Any]) -> tuple[str, ...]:
@@ -193,7 +215,7 @@ def _pair(
             evidence.append(f"pair: {one.name!r} and {two.name!r} are the usual names of a pair of texts")
             return two if one is text else one
     others = [f for f in facts if f is not text and _is_text(f) and f.words >= 2.5]
-    if nameless and len(others) == 1 and len(facts) == 3:
+    if nameless and len(others) == 1:
         other = others[0]
         inside = sum(_inside(row[other.place], row[text.place]) for row in rows)
         if inside < 0.2 * len(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewright.core.errors import DataError, Problem, listed
+from tunewright.core.errors import DataError, Problem, closest, listed
+from tunewright.core.files import sha256
 from tunewright.data.arrow import features
 
 _SPLITS = {
@@ -42,10 +44,11 @@ def members(path: Path) -> list[Member]:
         DataError: nothing there, or nothing there that is a data set.
     """
     if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises on a name that is too long)
-        near = [str(p) for p in sorted(path.parent.glob("*")) if p.is_file()] if path.parent.is_dir() else []
+        near = sorted(p for p in path.parent.glob("*") if p.is_file() and _is_data(p)) if path.parent.is_dir() else []
         raise DataError(
-            Problem(where=str(path), found="there is no such file or folder",
-                    allowed=listed(near) if near else "", to_do="check the path")
+            Problem(where=_from_here(path), found="there is no such file or folder",
+                    allowed=listed([_from_here(p) for p in near]),
+                    to_do=closest(path.name, [p.name for p in near]) or "check the path")
         )  # fmt: skip
     if not path.is_dir():
         return [Member(path)]
@@ -55,6 +58,38 @@ def members(path: Path) -> list[Member]:
     if (path / "state.json").is_file():
         return _saved(path, None)
     return _named(path)
+
+
+def _from_here(path: Path) -> str:
+    """The path as somebody would type it who stands in the working directory."""
+    try:
+        return min(str(path), os.path.relpath(path), key=len)
+    except (ValueError, OSError):  # another drive, or a working directory that is gone
+        return str(path)
+
+
+def _is_data(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(_ENDINGS)
+
+
+def content(path: Path) -> str:
+    """SHA-256 of what reading a path depends on: bytes, endings (they tell the format), and a folder's inner names.
+
+    Raises:
+        DataError: as `members`, or a file cannot be read.
+    """
+    parts = []
+    for member in members(path):
+        inner = member.path.relative_to(path).as_posix() if member.path != path else ""
+        ending = Path(member.path.name.lower().removesuffix(".gz")).suffix
+        names = {column: list(names) for column, names in member.class_names.items()}
+        try:
+            parts.append([inner, ending, sha256(member.path), names])
+        except OSError as error:
+            raise DataError(
+                Problem(where=str(member.path), found=f"it cannot be read: {error.strerror}", to_do="mend its rights")
+            ) from error
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _saved(folder: Path, split: str | None) -> list[Member]:
@@ -69,9 +104,8 @@ def _named(folder: Path) -> list[Member]:
     found = []
     for place in (folder, folder / "data"):
         for file in sorted(place.glob("*")) if place.is_dir() else ():
-            ending = file.name.lower().removesuffix(".gz").endswith(_ENDINGS)
             split = split_named(file.name)
-            if file.is_file() and ending and split:
+            if file.is_file() and _is_data(file) and split:
                 found.append(Member(file, split))
         if found:
             return found

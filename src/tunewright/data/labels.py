@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from tunewright.core.errors import Problem, closest, listed
+from tunewright.core.errors import Problem, closest, counted, listed
 from tunewright.data.journal import Draft, Journal, folded
 
 FEW = 5
@@ -61,7 +61,7 @@ def refuse(drafts: Sequence[Draft], column: str) -> tuple[list[Problem], list[Pr
     errors = []
     if len(drafts) < LEAST_ROWS:
         errors.append(
-            Problem(where="data", found=f"{len(drafts)} usable rows", allowed=f"at least {LEAST_ROWS}",
+            Problem(where="data", found=counted(len(drafts), "usable row"), allowed=f"at least {LEAST_ROWS}",
                     to_do="see the ledger for what became of the others, or bring more rows")
         )  # fmt: skip
     if len(counts) == 1:
@@ -85,7 +85,7 @@ def few_in_train(splits: Mapping[str, Sequence[Draft]], column: str) -> list[Pro
     labels = sorted(set().union(*counts.values())) if counts else []
     where = f"data, label column {column!r}"
     warnings = [
-        Problem(where=where, found=f"class {label!r} has {counts['train'][label]} rows in train",
+        Problem(where=where, found=f"class {label!r} has {counted(counts['train'][label], 'row')} in train",
                 allowed=f"at least {FEW}", to_do="bring more rows of it; its figures will say little")
         for label in labels
         if counts["train"][label] < FEW
@@ -118,7 +118,7 @@ def _near(counts: Counter[str], label_map: Mapping[str, str]) -> list[Problem]:
             for name in group
             if name != target
         )
-        shown = ", ".join(f"{name!r} ({counts[name]} rows)" for name in group)
+        shown = ", ".join(f"{name!r} ({counted(counts[name], 'row')})" for name in group)
         problems.append(
             Problem(where="data, labels", found=f"near_label: {shown} differ by case or white space alone",
                     allowed="labels that are clearly different, or a map that merges them",
@@ -142,7 +142,7 @@ def _known_in_train(drafts: list[Draft], journal: Journal) -> list[Draft]:
 def _unknown(journal: Journal) -> list[Problem]:
     details = Counter(q.detail for q in journal.quarantined if q.reason == "unknown_label")
     return [
-        Problem(where="data, labels", found=f"unknown_label: {detail} ({count} rows set aside)",
+        Problem(where="data, labels", found=f"unknown_label: {detail} ({counted(count, 'row')} set aside)",
                 to_do="map it by `label_map`, or bring rows of it to train")
         for detail, count in details.items()
     ]  # fmt: skip

@@ -6,8 +6,8 @@ confusion matrix -> paired bootstrap; areas -> DeLong (ROC) or the infinitesimal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tunewright.core.errors import DataError, Problem, listed
 from tunewright.core.records import Predictions
 from tunewright.evaluation.intervals import Interval, percentile
-from tunewright.evaluation.multiple import holm
+from tunewright.evaluation.multiple import holm, holm_levels
 from tunewright.evaluation.paired import (
     Test,
     bootstrap_test,
@@ -52,22 +52,39 @@ class Plan:
 class Comparison:
     """One paired comparison. `effect` is contender minus against, in the metric's own unit.
 
-    `p_holm` is p after Holm's correction over a family of `family` comparisons. `discordant` counts items
-    that only the contender, only the other got right. `detectable` is the smallest difference that this test
-    set shows in four cases of five, at the family's strictest level.
+    `bounds` gives the interval at any confidence; `interval` is the one at `confidence`, which within a family is
+    Holm's own level for this comparison, so that it agrees with the outcome. `p_holm` is p after Holm's correction over
+    a family of `family` comparisons. `discordant` counts items that only the contender, only the other got right.
+    `detectable` is the smallest difference that this test set shows in four cases of five, at the family's strictest
+    level.
     """
 
     contender: str
     against: str
     metric: Metric
     effect: float
-    interval: Interval
+    bounds: Callable[[float], Interval] = field(repr=False)
     test: Test
     spread: float
     items: int
+    confidence: float
     discordant: tuple[int, int] | None = None
     p_holm: float = 1.0
     family: int = 1
+    decided: bool | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """At `confidence`; where its own method and the test part at the very edge, its near end is zero."""
+        found = self.bounds(self.confidence)
+        if self.decided is None or found.low is None or found.high is None:
+            return found
+        low, high, method = found.low, found.high, found.method + (", Holm-adjusted" if self.family > 1 else "")
+        if self.decided and low < 0 < high:
+            low, high = (0.0, high) if self.effect > 0 else (low, 0.0)
+        elif not self.decided:
+            low, high = min(low, 0.0), max(high, 0.0)
+        return Interval(low, high, method)
 
     def detectable(self, alpha: float) -> float:
         """See the class."""
@@ -91,6 +108,8 @@ class Comparison:
             "effect": self.effect,
             "low": self.interval.low,
             "high": self.interval.high,
+            "confidence": self.confidence,
+            "interval": self.interval.method,
             "test": self.test.name,
             "p": self.test.p,
             "p_holm": self.p_holm,
@@ -129,10 +148,13 @@ def compare(
     assert value_a is not None and value_b is not None
     differences = _resampled(metric, a, b, plan, drawn)
     effect = value_a - value_b
-    interval = percentile(differences, plan.confidence)
-    interval = replace(interval.around(effect), method="paired percentile bootstrap")
+
+    def bounds(confidence: float) -> Interval:
+        return replace(percentile(differences, confidence).around(effect), method="paired percentile bootstrap")
+
     spread = float(np.nanstd(differences)) if len(differences) else 0.0
-    return Comparison(a.contender, b.contender, metric, effect, interval, bootstrap_test(differences), spread, len(a))
+    test = bootstrap_test(differences)
+    return Comparison(a.contender, b.contender, metric, effect, bounds, test, spread, len(a), plan.confidence)
 
 
 def _right_or_wrong(
@@ -145,10 +167,11 @@ def _right_or_wrong(
         b.contender,
         metric,
         (only_a - only_b) / len(a),
-        difference_interval(only_a, only_b, len(a), plan.confidence),
+        lambda confidence: difference_interval(only_a, only_b, len(a), confidence),
         mcnemar(only_a, only_b),
         float(np.sqrt(only_a + only_b)) / len(a),
         len(a),
+        plan.confidence,
         (only_a, only_b),
     )
 
@@ -163,10 +186,11 @@ def _ranked(metric: Ranked, a: Predictions, b: Predictions, plan: Plan) -> Compa
         b.contender,
         metric,
         effect,
-        normal_interval(effect, error, plan.confidence).within(-1.0, 1.0),
+        lambda confidence: normal_interval(effect, error, confidence).within(-1.0, 1.0),
         delong(influence_a, influence_b, effect, name),
         error,
         len(a),
+        plan.confidence,
     )
 
 
@@ -189,10 +213,14 @@ def _resampled(
     raise TypeError(f"metric {metric.name!r} is neither Counted, Averaged nor Ranked")
 
 
-def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons as one family, with Holm's correction."""
-    ps = holm([c.test.p for c in comparisons])
-    return [replace(c, p_holm=p, family=len(comparisons)) for c, p in zip(comparisons, ps, strict=True)]
+def corrected(comparisons: Sequence[Comparison], alpha: float = 0.05) -> list[Comparison]:
+    """The same comparisons as one family, with Holm's correction of every p and the interval that agrees with it."""
+    ps = [c.test.p for c in comparisons]
+    found = []
+    for c, p, share in zip(comparisons, holm(ps), holm_levels(ps, alpha), strict=True):
+        one = replace(c, p_holm=p, family=len(comparisons), confidence=1 - share)
+        found.append(replace(one, decided=one.outcome(alpha) != "can't tell"))
+    return found
 
 
 def aligned(contenders: Sequence[Predictions]) -> list[Predictions]:

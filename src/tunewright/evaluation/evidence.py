@@ -146,7 +146,7 @@ def _comparisons(
     families: list[list[Comparison]] = []
     for family in ([primary], [metric_named(name) for name in also if name != primary.name]):
         found = [compare(m, tuned.predictions, b.predictions, plan, drawn) for m in family for b in baselines]
-        families.append(corrected([c for c in found if c is not None]))
+        families.append(corrected([c for c in found if c is not None], plan.alpha))
     return families[0], families[1]
 
 

@@ -30,6 +30,7 @@ def verdict(
         "effect": comparison.effect,
         "low": comparison.interval.low,
         "high": comparison.interval.high,
+        "confidence": comparison.confidence,
         "p_holm": comparison.p_holm,
         "smallest_detectable": comparison.detectable(alpha),
         "sentence": _sentence(outcome, comparison, (tuned, against), values, alpha),
@@ -38,7 +39,7 @@ def verdict(
 
 def without(metric: Metric, reason: str) -> dict[str, Any]:
     """The verdict where nothing could be compared."""
-    empty = dict.fromkeys(("effect", "low", "high", "p_holm", "smallest_detectable"))
+    empty = dict.fromkeys(("effect", "low", "high", "confidence", "p_holm", "smallest_detectable"))
     return {
         "outcome": "can't tell",
         "against": None,
@@ -63,7 +64,7 @@ def _sentence(
         return (
             f"These {c.items:,} test items cannot tell whether {tuned.title} is better or worse than "
             f"{against.title}: {figures}, a difference of {unit.change(c.effect, signed=True)} "
-            f"({_interval(c, unit, alpha, 1)}). A test set of this size reliably shows differences of "
+            f"({_interval(c, unit, 1, alpha)}). A test set of this size reliably shows differences of "
             f"{unit.change(c.detectable(alpha))} or more."
         )
     rise = "a gain" if outcome == "better" else "a loss"
@@ -74,17 +75,18 @@ def _sentence(
         rise += " of"
     return (
         f"{tuned.title} is {outcome} than {against.title}: {figures}, {rise} {unit.change(abs(c.effect))} "
-        f"({_interval(c, unit, alpha, sign)}) on {c.items:,} test items."
+        f"({_interval(c, unit, sign, alpha)}) on {c.items:,} test items."
     )
 
 
-def _interval(c: Comparison, unit: _Unit, alpha: float, sign: int) -> str:
+def _interval(c: Comparison, unit: _Unit, sign: int, alpha: float) -> str:
     low, high = c.interval.low, c.interval.high
     if low is None or high is None:
         return "no interval"
     low, high = (low, high) if sign > 0 else (-high, -low)
-    level = f"{(1 - alpha) * 100:.4g}%"
-    return f"{level} interval {unit.bare(low)} to {unit.bare(high)}"
+    adjusted = c.confidence > 1 - alpha + 1e-9
+    why = f", adjusted for {c.family} comparisons" if adjusted else ""
+    return f"{round(100 * c.confidence, 1):g}% interval {unit.bare(low)} to {unit.bare(high)}{why}"
 
 
 class _Unit:

@@ -7,14 +7,25 @@ from typing import Literal
 
 import torch
 
+from tunewright.core.errors import Problem, RecipeError
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
 def chosen_device(device: Device = "auto") -> torch.device:
-    """Where the model lives: the GPU where there is one, unless the recipe says otherwise."""
+    """Where the model lives: the GPU where there is one, unless the recipe says otherwise.
+
+    Raises:
+        RecipeError: it asks for a GPU and there is none.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError(
+            Problem(where="model.device", found="cuda, and PyTorch finds no GPU here", allowed="auto or cpu",
+                    to_do="leave it at auto: that takes a GPU where there is one")
+        )  # fmt: skip
     return torch.device(device)
 
 

@@ -186,8 +186,8 @@ def open_saved(folder: Path) -> Saved:
     The base of an adapter is looked for by its name in the catalogue, then at its place.
 
     Raises:
-        RunDamaged: files are missing, changed or unreadable.
-        ModelError: the folder is none of ours, or an adapter's base cannot be had or has changed.
+        RunDamaged: the folder is none of ours, or files are missing, changed or unreadable.
+        ModelError: an adapter's base cannot be had or has changed, or another version wrote the folder.
     """
     quiet()
     if not folder.is_dir() and _before(folder).is_dir():
@@ -215,7 +215,7 @@ def open_saved(folder: Path) -> Saved:
             inner.config.pad_token_id = tokenizer.pad_token_id
     return Saved(
         found,
-        model.eval().to(chosen_device()),
+        model.eval().to(chosen_device("cpu" if card.get("device") == "cpu" else "auto")),
         tokenizer,
         tuple(labels),
         int(card["limit"]),
@@ -276,7 +276,7 @@ def _card(folder: Path) -> dict[str, Any]:
     """tunewright.json, with every file that it names looked at."""
     path = folder / CARD
     if not path.is_file():
-        raise ModelError(
+        raise RunDamaged(
             Problem(
                 where=str(folder),
                 found=f"no {CARD} there" if folder.is_dir() else "there is no such folder",

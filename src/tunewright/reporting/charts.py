@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -108,8 +109,13 @@ def strip_axis(axis: tuple[float, float]) -> Markup:
     return element("svg", *parts, class_="strip", width="100%", height=24, aria_hidden="true")
 
 
-def effect(interval: Interval, smallest: float | None) -> Markup:
-    """The difference on an axis around zero; the shaded zone holds what this test set could not have shown."""
+def effect(
+    interval: Interval, smallest: float | None, write: Callable[[Any], str] = points, unit: str = " points"
+) -> Markup:
+    """The difference on an axis around zero; the shaded zone holds what this test set could not have shown.
+
+    `write` prints a difference with its sign; `unit` follows it in a sentence.
+    """
     zone = [] if smallest is None else [-smallest, smallest]
     reach = 1.18 * max([abs(number) for number in (*interval.known, *zone)] or [0.01]) or 0.01
     scale = Scale(-reach, reach, 2.0, 98.0)
@@ -118,7 +124,7 @@ def effect(interval: Interval, smallest: float | None) -> Markup:
         left, right = scale(-smallest), scale(smallest)
         parts.append(element("rect", x=share(left), y=6, width=share(right - left), height=52, class_="zone"))
     parts += [segment(2, 58, 98, 58, "axis"), segment(50, 0, 50, 58, "zero")]
-    parts += [_effect_tick(scale(tick), tick) for tick in ticks(-reach, reach, 6)]
+    parts += [_effect_tick(scale(tick), write(tick)) for tick in ticks(-reach, reach, 6)]
     if interval.low is not None and interval.high is not None:
         left, right = scale(interval.low), scale(interval.high)
         parts.append(segment(left, 32, right, 32, "whisker tuned thick"))
@@ -126,16 +132,16 @@ def effect(interval: Interval, smallest: float | None) -> Markup:
     if interval.value is not None:
         square = element("rect", x=-7, y=25, width=14, height=14, class_="mark tuned")
         parts.append(element("svg", square, x=share(scale(interval.value)), y=0, overflow="visible"))
-    bounds = f", interval {points(interval.low)} to {points(interval.high)}" if interval.low is not None else ""
-    told = f"Difference {points(interval.value)} points{bounds}."
+    bounds = f", interval {write(interval.low)} to {write(interval.high)}" if interval.low is not None else ""
+    told = f"Difference {write(interval.value)}{unit}{bounds}."
     if smallest is not None:
-        told += f" Differences up to {points(smallest).lstrip('+')} points could not have been shown."
+        told += f" Differences up to {write(smallest).lstrip('+')}{unit} could not have been shown."
     return picture("The difference between the two", told, 84, *parts)
 
 
-def _effect_tick(x: float, value: float) -> Markup:
+def _effect_tick(x: float, text: str) -> Markup:
     anchor = "start" if x < 6 else "end" if x > 94 else "middle"
-    return Markup("").join([segment(x, 58, x, 63, "axis"), label(x, 78, points(value), anchor=anchor)])
+    return Markup("").join([segment(x, 58, x, 63, "axis"), label(x, 78, text, anchor=anchor)])
 
 
 def curves(frame: Frame, series: Sequence[Series]) -> Markup:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from tunewright.reporting import charts
 from tunewright.reporting.charts import Frame, Series
+from tunewright.reporting.figures import DECIMALS, metric_title, write_metric
 from tunewright.reporting.formatting import (
     compact,
     count,
@@ -20,7 +21,7 @@ from tunewright.reporting.formatting import (
     percent,
 )
 from tunewright.reporting.loading import RunFiles, mapping, rows, string
-from tunewright.reporting.results import DECIMALS, contender_title, metric_title, write_metric
+from tunewright.reporting.results import contender_title
 from tunewright.reporting.svg import smoothed
 
 

@@ -50,6 +50,21 @@ def points(value: Any) -> str:
     return "0.0" if rounded == 0 else signed(f"{rounded:+.1f}")
 
 
+def difference(value: Any, digits: int = 3) -> str:
+    """A difference of two plain numbers with its sign: -0.0641 -> −0.064."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    rounded = round(found, digits)
+    return f"{0:.{digits}f}" if rounded == 0 else signed(f"{rounded:+.{digits}f}")
+
+
+def level(confidence: Any) -> str:
+    """The confidence of an interval: 0.95 -> 95%, 0.98333 -> 98.3%."""
+    found = number(confidence)
+    return ABSENT if found is None else f"{round(100 * found, 1):g}%"
+
+
 def decimal(value: Any, digits: int = 3) -> str:
     """A plain number with a fixed count of decimals."""
     found = number(value)

@@ -7,51 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
 from tunewright.reporting import charts
 from tunewright.reporting.charts import Bin, Interval
-from tunewright.reporting.formatting import ABSENT, count, decimal, number, p_value, percent, points, shortened
+from tunewright.reporting.figures import (
+    DECIMALS,
+    LOWER,
+    TITLES,
+    Figure,
+    metric_title,
+    read_interval,
+    short_title,
+    write_change,
+    write_figure,
+)
+from tunewright.reporting.formatting import (
+    ABSENT,
+    count,
+    level,
+    number,
+    p_value,
+    percent,
+    shortened,
+)
 from tunewright.reporting.loading import mapping, rows, string, strings
-
-TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "f1_macro": "F1, macro",
-    "f1_micro": "F1, micro",
-    "f1_weighted": "F1, weighted",
-    "precision_macro": "Precision, macro",
-    "precision_micro": "Precision, micro",
-    "precision_weighted": "Precision, weighted",
-    "recall_macro": "Recall, macro",
-    "recall_micro": "Recall, micro",
-    "recall_weighted": "Recall, weighted",
-    "mcc": "Matthews correlation",
-    "roc_auc": "ROC AUC",
-    "pr_auc": "PR AUC",
-    "log_loss": "Log loss (lower is better)",
-    "brier": "Brier score (lower is better)",
-    "ece": "Calibration error, ECE (lower is better)",
-}
-"""Metrics in the order in which they are shown; others follow under their own names."""
-
-DECIMALS = frozenset({"mcc", "roc_auc", "pr_auc", "log_loss", "brier", "loss"})
-"""Metrics that are written as plain numbers; all others are shares, written as percentages."""
 
 WORDS = {"better": "Better", "worse": "Worse", "can't tell": "Can’t tell"}
 SIGNS = {"better": "▲", "worse": "▼", "can't tell": "≈"}
 KINDS = {"better": "better", "worse": "worse"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A value with its interval as printed; `reason` says why a value is absent."""
-
-    text: str
-    bounds: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +53,8 @@ class Verdict:
     facts: Sequence[tuple[str, str, str]]
     chart: Markup | None
     sides: tuple[str, str] = ("", "")
+    unit: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +92,7 @@ class Comparison:
     pair: str
     metric: str
     effect: Figure
+    level: str
     test: str
     p: str
     holm: str
@@ -154,34 +144,6 @@ def kind_of(verdict: str) -> str:
     return KINDS.get(verdict, "unsure")
 
 
-def metric_title(name: str) -> str:
-    """The printed name of a metric."""
-    return TITLES.get(name, name.replace("_", " "))
-
-
-def write_metric(name: str, value: Any) -> str:
-    """A metric's value as it is printed: a percentage, or a plain number."""
-    return decimal(value) if name in DECIMALS else percent(value)
-
-
-def read_interval(value: Any) -> Interval:
-    """The interval in a JSON object with value, low and high."""
-    found = mapping(value)
-    return Interval(number(found.get("value")), number(found.get("low")), number(found.get("high")))
-
-
-def write_figure(name: str, value: Any) -> Figure:
-    """A metric with its interval in brackets; a metric that could not be computed shows its reason."""
-    found = mapping(value)
-    interval = read_interval(value)
-    if interval.value is None:
-        return Figure(ABSENT, reason=string(found.get("reason"), "not computed"))
-    if interval.low is None or interval.high is None:
-        return Figure(write_metric(name, interval.value))
-    low, high = write_metric(name, interval.low), write_metric(name, interval.high)
-    return Figure(write_metric(name, interval.value), f"[{low.rstrip('%')}, {high.rstrip('%')}]")
-
-
 def contenders(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """All contenders from the top of the ladder down: the tuned one, then the others by accuracy."""
 
@@ -221,8 +183,11 @@ def verdict(evidence: Mapping[str, Any]) -> Verdict:
         "worse": f"{ours} is worse than {other}",
     }.get(outcome, f"These data can’t tell {ours} from {other}")
     interval = Interval(number(found.get("effect")), number(found.get("low")), number(found.get("high")))
-    smallest = number(found.get("smallest_detectable"))
-    chart = charts.effect(interval, smallest) if interval.value is not None else None
+    smallest, metric = number(found.get("smallest_detectable")), string(found.get("metric"))
+    plain = metric in DECIMALS
+    chart = None
+    if interval.value is not None:
+        chart = charts.effect(interval, smallest, partial(write_change, metric), "" if plain else " points")
     return Verdict(
         kind=kind_of(outcome),
         word=WORDS[outcome],
@@ -231,12 +196,13 @@ def verdict(evidence: Mapping[str, Any]) -> Verdict:
         sentence=string(found.get("sentence")),
         facts=_facts(evidence, found),
         chart=chart,
-        sides=(other, ours),
+        sides=(other, ours) if metric not in LOWER else (ours, other),
+        unit=f"in {short_title(metric)}" if plain else "in percentage points",
+        level=level(found.get("confidence", evidence.get("confidence"))),
     )
 
 
 def _facts(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    confidence = percent(evidence.get("confidence"), 0)
     items = (
         f"Items, {string(evidence.get('split'), 'test')}",
         count(evidence.get("items")),
@@ -244,13 +210,20 @@ def _facts(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[
     )
     if not found:
         return [items]
-    metric = metric_title(string(found.get("metric"))).lower()
-    bounds = f"[{points(found.get('low'))}, {points(found.get('high'))}]"
-    p = p_value(found.get("p_holm"))
+    name = string(found.get("metric"))
+    plain = name in DECIMALS
+    effect, low, high, smallest = (
+        write_change(name, found.get(key)) for key in ("effect", "low", "high", "smallest_detectable")
+    )
+    confidence = level(found.get("confidence", evidence.get("confidence")))
     return [
-        (f"Effect on {metric}, points", points(found.get("effect")), f"{bounds} at {confidence} confidence"),
-        ("p, Holm-corrected", p, "how often chance alone would show this much"),
-        ("Smallest detectable", points(found.get("smallest_detectable")).lstrip("+"), "points, with this many items"),
+        (
+            f"Effect on {short_title(name)}" + ("" if plain else ", points"),
+            effect,
+            f"[{low}, {high}] at {confidence} confidence",
+        ),
+        ("p, Holm-corrected", p_value(found.get("p_holm")), "how often chance alone would show this much"),
+        ("Smallest detectable", smallest.lstrip("+"), ("" if plain else "points, ") + "with this many items"),
         items,
     ]
 
@@ -298,7 +271,9 @@ def comparisons(evidence: Mapping[str, Any]) -> list[Comparison]:
     """The paired tests as printed."""
     result = []
     for one in rows(evidence.get("comparisons")):
-        bounds = f"[{points(one.get('low'))}, {points(one.get('high'))}]" if number(one.get("low")) is not None else ""
+        name = string(one.get("metric"))
+        low, high = (write_change(name, one.get(key)) for key in ("low", "high"))
+        bounds = f"[{low}, {high}]" if number(one.get("low")) is not None else ""
         said = string(one.get("verdict"))
         discordant = one.get("discordant")
         split = ""
@@ -308,12 +283,13 @@ def comparisons(evidence: Mapping[str, Any]) -> list[Comparison]:
         result.append(
             Comparison(
                 pair=f"{first} against {second}",
-                metric=metric_title(string(one.get("metric"))),
-                effect=Figure(points(one.get("effect")), bounds),
+                metric=metric_title(name),
+                effect=Figure(write_change(name, one.get("effect")), bounds),
+                level=level(one.get("confidence", evidence.get("confidence"))),
                 test=string(one.get("test")) + split,
                 p=p_value(one.get("p")),
                 holm=p_value(one.get("p_holm")),
-                smallest=points(one.get("smallest_detectable")).lstrip("+"),
+                smallest=write_change(name, one.get("smallest_detectable")).lstrip("+"),
                 kind=kind_of(said),
                 verdict=f"{SIGNS.get(said, '○')} {WORDS.get(said, said or 'none')}",
             )

@@ -57,6 +57,7 @@ def train(
 
     Raises:
         NotFinite: the loss or the gradient is not finite; names the examples. The parameters are as before the step.
+        ValueError: a term names a unit that no batch of the step counts.
     """
     for step in range(start, steps):
         window, at = next(windows), At(step, steps)
@@ -109,7 +110,12 @@ class Once:
 
 
 def _share(term: Term, totals: Totals) -> Tensor:
-    return term.scale * term.total / max(totals.get(term.unit, 0), 1)
+    if term.unit not in totals:  # an objective's bug: its sum would go undivided
+        counted = ", ".join(sorted(totals))
+        raise ValueError(
+            f"term {term.name!r} is a sum over {term.unit!r}, but the batches of this step count {counted}"
+        )
+    return term.scale * term.total / max(totals[term.unit], 1)
 
 
 def _backward(shares: Sequence[Tensor]) -> None:
@@ -131,6 +137,7 @@ def _report(at: At, totals: Totals, kept: Sequence[tuple[Batch | None, Term, Ten
     gradient_norm, shares, flat = numbers[0], numbers[1 : 1 + len(kept)], iter(numbers[1 + len(kept) :])
     parts: dict[str, float] = {}
     losses: dict[int, dict[str, float]] = {}
+    supervised: dict[int, set[str]] = {}
     for (batch, term, _), share in zip(kept, shares, strict=True):
         parts[term.name] = parts.get(term.name, 0.0) + share
         own = [next(flat) for _ in range(0 if term.rows is None else len(term.rows))]
@@ -139,10 +146,11 @@ def _report(at: At, totals: Totals, kept: Sequence[tuple[Batch | None, Term, Ten
         if batch is not None and own:
             before = losses.setdefault(id(batch), {})
             before |= {i: before.get(i, 0.0) + term.scale * row for i, row in zip(batch.ids, own, strict=True)}
+            supervised[id(batch)] = {batch.ids[i] for i in batch.owners().tolist()}
     if not math.isfinite(gradient_norm):
         window = [batch for batch, _, _ in kept if batch is not None]
         raise _not_finite(at, "gradient norm", gradient_norm, None, window=window)
-    rows_by_id = {i: row for by_id in losses.values() for i, row in by_id.items()}
+    rows_by_id = {i: row for b, by_id in losses.items() for i, row in by_id.items() if i in supervised[b]}
     return Report(at.step, sum(parts.values()), parts, dict(totals), rows_by_id, gradient_norm)
 
 

@@ -1,0 +1,137 @@
+"""What makes two runs the same run: recipe, base model and data by their content, never by where they lie.
+
+A project that was moved, or a file that was renamed, is the same; a file with one other row is not. The base model
+counts by its weights and tokenizer, so it is no part of the recipe's share either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright import data as data_side
+from tunewright.core.errors import DataError, Problem, RunDamaged
+from tunewright.models.loading import CATALOGUE, Found
+from tunewright.recipe import Recipe
+from tunewright.tracking import RunFolder
+
+Inputs = Mapping[str, Sequence[Sequence[str]]]
+ROLES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """SHA-256 of the recipe's own share, of weights and tokenizer, and (name, SHA-256) of each data file by role."""
+
+    recipe: str
+    weights: str
+    tokenizer: str
+    inputs: Inputs
+
+    @property
+    def fingerprint(self) -> str:
+        """What a run's stages and checkpoints are bound to."""
+        value = [self.recipe, self.weights, self.tokenizer, _hashes(self.inputs)]
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+    def noted(self) -> dict[str, Any]:
+        """As in run.json, beside the model's own hashes."""
+        return {"fingerprint": self.fingerprint, "recipe_sha256": self.recipe,
+                "inputs": {role: [list(file) for file in files] for role, files in self.inputs.items()}}  # fmt: skip
+
+    def unlike(self, known: Mapping[str, Any]) -> list[str]:
+        """In what a run with the facts `known` is another one."""
+        model, inputs = known.get("model", {}), known.get("inputs", {})
+        parts = {
+            "another recipe": known.get("recipe_sha256") == self.recipe,
+            "another base model": (model.get("sha256"), model.get("tokenizer_sha256"))
+            == (self.weights, self.tokenizer),
+            "other data": _hashes(inputs) == _hashes(self.inputs),
+        }
+        return [name for name, same in parts.items() if not same]
+
+
+def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any]) -> Identity:
+    """The identity of a recipe whose paths are relative to `base` and whose model is `found`.
+
+    Args:
+        known: the facts of the run that is in the folder. A data file that is gone counts as the one of its name that
+            the run has read: a finished run may outlive its data.
+
+    Raises:
+        DataError: with every data file that is missing or cannot be read.
+    """
+    options, before = recipe.options(base), known.get("inputs", {})
+    inputs: dict[str, list[tuple[str, str]]] = {role: [] for role in ROLES}
+    problems: list[Problem] = []
+    for role in ROLES:
+        for i, path in enumerate(map(Path, getattr(options, role))):
+            try:
+                inputs[role].append((path.name, _content(path, before.get(role, [])[i : i + 1])))
+            except DataError as error:
+                problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    return Identity(as_asked(recipe, known).fingerprint(), *found.fingerprint(), inputs)
+
+
+def refuse_another(folder: RunFolder, identity: Identity, known: Mapping[str, Any]) -> None:
+    """Sees that the folder is free or holds this very run. One that has finished no stage holds nothing yet.
+
+    Raises:
+        RunDamaged: the folder holds another run; says in what it differs.
+    """
+    parts = identity.unlike(known) if known and folder.stages.exists() else []
+    if parts:
+        raise RunDamaged(
+            Problem(
+                where=str(folder.path),
+                found=f"this folder holds a run of {' and '.join(parts)}",
+                allowed="an empty folder, or the run of this very recipe",
+                to_do="choose another --folder, or start anew with --fresh (which removes the run that is there)",
+            )
+        )
+
+
+def base_model(recipe: Recipe, base: Path) -> str:
+    """The recipe's model for `find`: what is no name of the catalogue is a folder beside the recipe, then from here."""
+    name = recipe.model.name
+    return str(base / name) if name not in CATALOGUE and os.path.isdir(base / name) else name  # noqa: PTH112
+
+
+def absolute(recipe: Recipe, base: Path, found: Found) -> Recipe:
+    """The recipe as it can be read from everywhere: files and a model's folder by their whole paths."""
+    options = recipe.options(base)
+    data = recipe.data.model_copy(update={role: getattr(options, role) for role in ROLES})
+    model = recipe.model
+    if found.local and model.name not in CATALOGUE:
+        model = model.model_copy(update={"name": str(Path(str(found.place)).resolve())})
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
+    """The recipe as this run was asked for: its saved copy has a number where `rate: auto` stood."""
+    if known.get("rate_was_auto") and recipe.training.rate == known.get("rate"):
+        return with_rate(recipe, "auto")
+    return recipe
+
+
+def with_rate(recipe: Recipe, rate: float | str) -> Recipe:
+    """The recipe with another `training.rate`."""
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"rate": rate})})
+
+
+def _hashes(inputs: Inputs) -> list[list[str]]:
+    return [[file[1] for file in inputs.get(role, [])] for role in ROLES]
+
+
+def _content(path: Path, before: Sequence[Sequence[str]]) -> str:
+    gone = not os.path.exists(path)  # noqa: PTH110  (Path.exists raises on a name that is too long)
+    if gone and before and before[0][0] == path.name:
+        return before[0][1]
+    return data_side.content(path)
