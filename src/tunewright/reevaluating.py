@@ -86,7 +86,7 @@ def _contenders(
         return {name: encode(splits[name], tokenize, labels, limit) for name in names}
 
     layout, precision = saved.card.get("layout"), saved.precision
-    forward = ModelForward(saved.model, layout=layout, precision=precision)  # type: ignore[arg-type]
+    forward = ModelForward(saved.model, layout=layout, precision=precision, fixed=True)  # type: ignore[arg-type]
     tuned = predictions(forward, encoded("test")["test"], saved.labels, "tuned", "test")
     made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
     missing: dict[str, str] = {}
