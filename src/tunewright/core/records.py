@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -190,18 +190,26 @@ class Predictions:
         if self.seconds is not None and self.seconds.shape != (n,):
             raise ValueError(f"predictions of {self.contender!r}: {n} ids, but seconds {self.seconds.shape}")
 
+    def known(self) -> NDArray[np.bool_]:
+        """(N,) whether an item has a label."""
+        return self.gold >= 0
+
+    def taken(self, rows: NDArray[np.int64]) -> Predictions:
+        """The items at these places, in this order."""
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            gold=self.gold[rows],
+            output=self.output[rows],
+            scores=self.scores[rows],
+            seconds=None if self.seconds is None else self.seconds[rows],
+        )
+
     def supervised(self) -> Predictions:
         """The items that have a label."""
-        keep = self.gold >= 0
-        if keep.all():
-            return self
-        return Predictions(
-            self.contender,
-            self.split,
-            self.labels,
-            tuple(i for i, k in zip(self.ids, keep, strict=True) if k),
-            self.gold[keep],
-            self.output[keep],
-            self.scores[keep],
-            None if self.seconds is None else self.seconds[keep],
-        )
+        keep = self.known()
+        return self if keep.all() else self.taken(np.flatnonzero(keep))
+
+    def gold_of(self, row: int) -> object:
+        """One item's label; None where it has none."""
+        return None if self.gold[row] < 0 else self.labels[self.gold[row]]
