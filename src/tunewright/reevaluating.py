@@ -254,21 +254,80 @@ def facts_of(run_folder: Path) -> dict[str, Any]:
     return {"recipe": recipe.dump(), "run": folder.facts(), "verdict": evidence.get("verdict"), "figures": figures}
 
 
+_COMPONENTS = ("adaptation", "objective", "training.schedule", "training.update", "training.sampler")
+_OF_A_RUN = ("tunewright", "status", "training", "model.trainable", "model.precision", "machine", "versions")
+
+
 def difference(first: Path, second: Path) -> list[dict[str, Any]]:
-    """Every leaf of recipe, lineage and figures in which two runs differ."""
-    sides = [_flat(facts_of(path)) for path in (first, second)]
-    skip = ("run.created", "run.timings", "run.name", "run.command", "recipe.folder", "run.speed", "run.fingerprint")
+    """In what two runs differ: recipe, inputs, how training went, verdict, figures. What follows from these is left out.
+
+    Inputs are told apart by what they hold: the same file elsewhere is no difference.
+    """
+    facts = [facts_of(path) for path in (first, second)]
+    sides = [_sides(each) for each in facts]
+    held = [
+        {role: [sha for _, sha in files] for role, files in each["run"].get("inputs", {}).items()} for each in facts
+    ]
+    for role in [role for role in held[0] if held[0][role] == held[1].get(role)]:
+        for side in sides:
+            side.pop(f"inputs.{role}", None)
+    for name in _COMPONENTS:  # of another component the options cannot be set side by side
+        _together(sides, f"recipe.{name}")
     return [
         {"what": name, "first": sides[0].get(name), "second": sides[1].get(name)}
+        for part in ("recipe.", "inputs.", "run.", "verdict.", "figures.")
         for name in dict.fromkeys([*sides[0], *sides[1]])
-        if sides[0].get(name) != sides[1].get(name) and not name.startswith(skip)
+        if name.startswith(part) and sides[0].get(name) != sides[1].get(name)
     ]
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
+def _sides(facts: dict[str, Any]) -> dict[str, Any]:
+    """What of a run is worth setting beside another's, by dotted names."""
+    run, recipe = facts["run"], _flat(facts["recipe"], "recipe")
+    places = ("recipe.folder", "recipe.data.train", "recipe.data.validation", "recipe.data.test", "recipe.model.name")
+    kept = {name: value for name, value in recipe.items() if name not in places}
+    inputs = {
+        f"inputs.{role}": [f"{name} {sha[:8]}" for name, sha in files] for role, files in run.get("inputs", {}).items()
+    }
+    model = run.get("model", {})
+    inputs["inputs.model"] = [f"{model.get('name')} {str(model.get('sha256'))[:8]}"]
+    flat = _flat(run, "run")
+    wanted = {n: v for n, v in flat.items() if any(n == f"run.{o}" or n.startswith(f"run.{o}.") for o in _OF_A_RUN)}
+    wanted.pop("run.training.planned_steps", None)
+    verdict = {f"verdict.{name}": (facts["verdict"] or {}).get(name) for name in ("outcome", "against", "metric")}
+    figures = {
+        f"figures.{contender}.{name}": _with_interval(figure)
+        for contender, metrics in facts["figures"].items()
+        for name, figure in metrics.items()
+    }
+    return {**kept, **{name: ", ".join(of) for name, of in inputs.items() if of}, **wanted, **verdict, **figures}
+
+
+def _with_interval(figure: Mapping[str, Any]) -> str | None:
+    if figure.get("value") is None:
+        return None
+    if figure.get("low") is None:
+        return f"{figure['value']:.4f}"
+    return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})"
+
+
+def _together(sides: Sequence[dict[str, Any]], place: str) -> None:
+    """One entry for a component in both sides where they name different ones."""
+    own = [{name: side[name] for name in side if name.startswith(f"{place}.")} for side in sides]
+    names = [{name.removeprefix(f"{place}.").partition(".")[0] for name in options} for options in own]
+    if names[0] == names[1]:
+        return
+    for side, options, called in zip(sides, own, names, strict=True):
+        for name in options:
+            side.pop(name)
+        shown = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in options.items() if value != {})
+        side[place] = " ".join(sorted(called)) + (f": {shown}" if shown else "")
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    if isinstance(value, dict) and value:
         out: dict[str, Any] = {}
         for name, inner in value.items():
-            out |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+            out |= _flat(inner, f"{prefix}.{name}")
         return out
     return {prefix: value}

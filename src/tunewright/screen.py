@@ -265,19 +265,25 @@ def listed_runs(rows: Sequence[Mapping[str, Any]], root: Path) -> None:
     if not rows:
         out.print(f"no runs in {root}")
         return
-    table = Table(box=None, padding=(0, 2))
-    for name in ("run", "status", "model", "adaptation", "accuracy", "verdict", "created"):
-        table.add_column(name, justify="right" if name == "accuracy" else "left")
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("run", "result", "accuracy", "model", "adaptation", "created"):
+        table.add_column(
+            name, justify="right" if name == "accuracy" else "left", no_wrap=name != "run", overflow="fold"
+        )
     for row in rows:
         accuracy = "–" if row.get("accuracy") is None else f"{100 * row['accuracy']:.1f}%"
-        verdict = (
-            f"{row['verdict']} than {row['against']}"
-            if row.get("verdict") in ("better", "worse")
-            else row.get("verdict")
-        )
-        cells = (row["name"], row["status"], row.get("model"), row.get("adaptation"), accuracy, verdict, row["created"])
+        created = str(row["created"])[:16].replace("T", " ")
+        cells = (row["name"], _result(row), accuracy, row.get("model"), row.get("adaptation"), created)
         table.add_row(*(escape(str(cell if cell is not None else "–")) for cell in cells))
     out.print(table)
+
+
+def _result(row: Mapping[str, Any]) -> str:
+    """The verdict of a run that is finished, the status of another."""
+    verdict = row.get("verdict")
+    if row["status"] != "finished" or verdict is None:
+        return str(row["status"])
+    return f"{verdict} than {row['against']}" if verdict in ("better", "worse") else str(verdict)
 
 
 def shown_run(facts: Mapping[str, Any]) -> None:
@@ -301,9 +307,9 @@ def shown_difference(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         out.print("no difference")
         return
-    table = Table(box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
     for name in ("what", "first", "second"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(row[name])) for name in ("what", "first", "second")))
+        table.add_row(*(escape("–" if row[name] is None else str(row[name])) for name in ("what", "first", "second")))
     out.print(table)

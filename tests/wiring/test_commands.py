@@ -364,8 +364,35 @@ def test_runs(cli: Cli, run: Path, tmp_path: Path, recipe: Path) -> None:
     }
     assert different["recipe.seed"] == (0, 3) and different["recipe.training.epochs"] == (4.0, 1.0)
     assert "recipe.training.batch" not in different
+    assert different["verdict.outcome"][1] is None and different["figures.tuned.accuracy"][0].count(".") == 3
+    derived = ("fingerprint", "sha256", "folder", "rate", "changed", "sentence", "planned", "inputs", "created")
+    assert not [name for name in different if any(word in name for word in derived)], different
     assert "recipe.seed" in cli("runs", "diff", "runs/copy", "runs/toy").out
     assert "no difference" in cli("runs", "diff", "runs/copy", "runs/copy").out
+
+
+def test_runs_differ_by_what_was_changed(cli: Cli, recipe: Path) -> None:
+    """The same data elsewhere are no difference; another adaptation is one line, and what follows from it none."""
+    assert cli("run", recipe, "--set", "training.steps=2").code == 0
+    Path("toy.csv").rename("moved.csv")
+    more = ("--set", "training.steps=2", "--set", "data.train=moved.csv", "--folder", "runs/lora")
+    assert cli("run", recipe, *more, "--set", "adaptation={lora: {rank: 2}}").code == 0
+    rows = cli("runs", "diff", "runs/toy", "runs/lora", "--json").value
+    shown = {row["what"]: (row["first"], row["second"]) for row in rows}
+    assert shown["recipe.adaptation"] == (
+        "full",
+        "lora: rank 2, alpha 32.0, dropout 0.0, targets all-linear, rank_stabilised False",
+    )
+    left = {name for name in shown if not name.startswith("figures.tuned")}
+    assert left - {"verdict.outcome"} == {"recipe.adaptation", "run.model.trainable"}
+    write_rows(Path("other.csv"), toy_rows(110))
+    more = ("--set", "training.steps=2", "--set", "data.train=other.csv", "--folder", "runs/other")
+    assert cli("run", recipe, *more).code == 0
+    rows = {row["what"]: row for row in cli("runs", "diff", "runs/lora", "runs/other", "--json").value}
+    assert rows["inputs.train"]["first"].startswith("moved.csv ")
+    assert rows["inputs.train"]["second"].startswith("other.csv ")
+    said = cli("runs", "list")
+    assert said.code == 0 and "lora" in said.out and max(map(len, said.out.splitlines())) <= 80
 
 
 # --set, folders

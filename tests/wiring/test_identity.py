@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -136,8 +134,11 @@ def test_content_of_a_folder(tmp_path: Path) -> None:
     assert content(tmp_path / "one" / "train.csv") != content(tmp_path / "plain.tsv"), "an ending gives the format"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read(cli: Cli, recipe: Path) -> None:
-    Path("toy.csv").chmod(0)
+def test_a_file_that_may_not_be_read(cli: Cli, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tunewright.data.folders.sha256", refused)
     said = cli("run", recipe, "--json")
-    assert said.code == 3 and "cannot be read" in json.loads(said.out)["problems"][0]["found"]
+    (found,) = said.value["problems"]
+    assert said.code == 3 and "cannot be read: Permission denied" in found["found"] and "toy.csv" in found["where"]
