@@ -91,7 +91,7 @@ class Values(_Shaped):
         self._check(gold=(self.gold, (n, k)), output=(self.output, (n, k)), seconds=(self.seconds, (n,)))
 
     def known(self) -> Bools:
-        return ~np.isnan(self.gold).any(axis=1)
+        return np.logical_not(np.isnan(self.gold).any(axis=1))
 
     def taken(self, rows: Ints) -> Self:
         seconds = None if self.seconds is None else self.seconds[rows]
