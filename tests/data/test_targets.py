@@ -312,6 +312,23 @@ def test_conflicts_of_numbers(policy: str, left: list[float], code: str) -> None
     balanced(done)
 
 
+def test_where_conflicts_leave_nothing_that_is_said() -> None:
+    content = rows(["1", "2", "5"] * 20, texts=[f"text {i // 3}" for i in range(60)])
+    with pytest.raises(DataError) as error:
+        go(content, **NUMBER)
+    assert [p.found for p in error.value.problems] == [
+        "0 usable rows",
+        "60 of 60 rows set aside: one text with different answers",
+    ]
+    assert len(answers(go(content, conflicts="keep", duplicates=False, **NUMBER))) == 20
+
+
+def test_the_median_of_two_has_no_more_digits_than_they() -> None:
+    found = rows([str(i / 10) for i in range(21)])
+    found.extend(rows(["4.2", "4.4"], texts=["same", "Same"]))
+    assert answers(go(found, conflicts="majority", **NUMBER))["same"] == "[4.3]"
+
+
 def test_a_median_that_a_row_has_keeps_that_row() -> None:
     found = rows([str(i) for i in range(21)])
     found.extend(rows(["1", "9", "20"], texts=["Same", "same", "SAME"]))

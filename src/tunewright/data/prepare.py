@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tunewright.core.errors import DataError, Problem
+from tunewright.core.errors import DataError, Problem, counted
 from tunewright.core.records import Ledger, Record
 from tunewright.data.clean import clean, drop_empty, identify
 from tunewright.data.duplicates import drop_duplicates, remove_leaked, resolve_conflicts
@@ -71,7 +71,7 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
     drafts = limit_rows(drafts, options.limit, seed, journal)
     problems = [*settled.errors, *target.refuse(drafts)]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, *_torn(journal))
     splits = assign(drafts, seed, options.shares, given_names)
     journal.close("split", len(drafts), sum(len(part) for part in splits.values()))
     splits = remove_leaked(splits, journal)
@@ -93,6 +93,18 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
         warnings=(*settled.warnings, *unknown, *target.doubts(splits)),
         notes=(*rows.notes, *settled.notes),
     )
+
+
+def _torn(journal: Journal) -> list[Problem]:
+    """Of a run that is refused: whether it is so because most rows stand under conflicting answers."""
+    stage = next(stage for stage in journal.ledger.stages if stage.name == "conflicts")
+    if 2 * stage.quarantined <= stage.entered:
+        return []
+    of = f"{stage.quarantined:,} of {counted(stage.entered, 'row')}"
+    return [
+        Problem(where="data.conflicts", found=f"{of} set aside: one text with different answers",
+                to_do="conflicts: majority takes what most say, keep takes all")
+    ]  # fmt: skip
 
 
 def set_aside_unlabelled(drafts: list[Draft], journal: Journal) -> tuple[list[Draft], list[Draft]]:

@@ -74,8 +74,8 @@ class Numbers:
         return [cluster for cluster in clusters if (np.ptp(values(cluster), axis=0) > apart).any()]
 
     def majority(self, cluster: Sequence[Draft]) -> str | None:
-        """The median of each target."""
-        return canonical([float(x) for x in np.median(values(cluster), axis=0)])
+        """The median of each target, to twelve digits: that of 4.2 and 4.4 is 4.3."""
+        return canonical([float(f"{x:.12g}") for x in np.median(values(cluster), axis=0)])
 
     def refuse(self, drafts: Sequence[Draft]) -> list[Problem]:
         errors, where = too_few(drafts), f"data, {self.columns.said()}"
