@@ -41,6 +41,7 @@ def test_joined_labels(tmp_path: Path, separator: str) -> None:
     "labels",
     [
         ["Smith, John", "Miller, Ann", "Smith, Ann"] * 20,
+        [f"{last}, {first}" for last in ("Smith", "Miller", "Baker") for first in ("John", "Ann")] * 10,
         ["n/a", "yes", "no"] * 20,
         ["2024/01/02", "2024/02/01", "2025/01/02"] * 20,
         ["1,5", "1", "5", "5,5"] * 20,
@@ -61,6 +62,13 @@ def test_lists(tmp_path: Path) -> None:
         found = guess(path)
         assert (found.text, found.label, found.task, found.separator) == ("text", "tags", "multilabel", None)
         assert any("3 labels, up to 3 a row, in lists" in line for line in found.evidence)
+
+
+def test_a_list_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    content = [{"note": text(i), "body": [text(i), text(i + 1), text(i + 2)], "label": "ab"[i % 2]} for i in range(60)]
+    path.write_text("\n".join(map(json.dumps, content)))
+    assert guess(path).text == "note"
 
 
 def test_columns_of_0_and_1(tmp_path: Path) -> None:

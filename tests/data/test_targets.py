@@ -265,10 +265,11 @@ def test_no_digit_of_a_number_is_lost(value: float) -> None:
 
 def test_rows_without_a_number_are_told_with_their_lines() -> None:
     labels = [str(i / 4) for i in range(20)]
-    done = go(rows([*labels, "n/a", None, "", "nan"]), **NUMBER)
-    assert reasons(done) == {"bad_number": 1, "not_a_number": 1} and len(done.unlabelled) == 2
-    assert "no number in 2 of 22 labelled rows: 'n/a' is no number (line 22), 'nan' is not finite (line 25)" in str(
-        done.warnings[0]
+    done = go(rows([*labels, "n/a", None, "", "nan", "x"]), **NUMBER)
+    assert reasons(done) == {"bad_number": 2, "not_a_number": 1} and len(done.unlabelled) == 2
+    assert done.warnings[0].found == (
+        "no number in 3 of 23 labelled rows: 'n/a' is no number (line 22), 'nan' is not finite (line 25), "
+        "'x' is no number (line 26); set aside"
     )
     assert go(rows([*labels, "n/a"]), label_map={"n/a": ""}, **NUMBER).unlabelled[0].text == "a text 20"
     with pytest.raises(DataError, match=r"no number in 20 of 32 labelled rows: 'x0' is no number \(line 14\)"):
@@ -412,6 +413,9 @@ def test_several_columns_of_files(tmp_path: Path) -> None:
         assert answers(prepare(gather(sets), sets, 0))["t3"] == '["x","y"]'
         numbers = Options(train=(file,), columns=Columns("text", ("p", "q")), task="regression")
         assert answers(prepare(gather(numbers), numbers, 0))["t3"] == "[1.5,-3.0]"
+    blank = put(tmp_path / "b.csv", [["text", "x", "y"], *[row[:3] for row in content], ["t98", " ", ""]])
+    sets = Options(train=(blank,), columns=Columns("text", ("x", "y")), task="multilabel")
+    assert [r.text for r in prepare(gather(sets), sets, 0).unlabelled] == ["t98"]
     with pytest.raises(DataError) as error:
         gather(Options(train=(path,), columns=Columns("text", ("x", "yy", "zz")), task="multilabel"))
     assert [p.found for p in error.value.problems] == ["there is no column 'yy'", "there is no column 'zz'"]
