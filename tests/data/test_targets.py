@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunewright import data as data_side
 from tunewright.core.errors import DataError
 from tunewright.core.records import Source
 from tunewright.data import Columns, Options, Prepared, Row, Rows, UnfitError, gather, load, prepare, target_of, write
@@ -231,6 +232,21 @@ def test_the_card_of_sets_counts_items_with_each_label() -> None:
     assert [(c["label"], c["train"] + c["validation"] + c["test"], c["share"]) for c in found["classes"]] == [
         ("a", 20, 0.5), ("b", 20, 0.5)]  # fmt: skip
     assert found["task"] == "multilabel" and found["rows"] == 40
+
+
+def test_rows_to_be_judged_on_are_read_by_the_same_rules() -> None:
+    found = data_side.answers(rows(["b;a", "a", None, " ", "b", "[]"]), options(label_map={"a": "A"}, **MULTI))
+    assert found == [
+        ('["A","b"]', ""),
+        ('["A"]', ""),
+        (None, "missing_label"),
+        (None, "missing_label"),
+        ('["b"]', ""),
+        ("[]", ""),
+    ]
+    assert data_side.answers(rows(["1", "x", "nan"]), options(**NUMBER)) == [
+        ("[1.0]", ""), (None, "bad_number"), (None, "not_a_number")]  # fmt: skip
+    assert data_side.answers(rows([" a", "b"]), options(label_map={"b": "c"})) == [("a", ""), ("c", "")]
 
 
 # Numbers

@@ -13,7 +13,7 @@ from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, write
 from tunewright.data.folders import content
 from tunewright.data.options import Options, Shares
-from tunewright.data.prepare import Defect, Prepared, prepare
+from tunewright.data.prepare import Defect, Prepared, answers, prepare
 from tunewright.data.reading import gather, read
 from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
 from tunewright.data.targets import Target, target_of
@@ -31,6 +31,7 @@ __all__ = [
     "Shares",
     "Target",
     "UnfitError",
+    "answers",
     "content",
     "defect_title",
     "gather",

@@ -11,7 +11,7 @@ from tunewright.data.clean import clean, drop_empty, identify
 from tunewright.data.duplicates import drop_duplicates, remove_leaked, resolve_conflicts
 from tunewright.data.journal import Draft, Example, Journal, Quarantined
 from tunewright.data.options import Options
-from tunewright.data.rows import FileFacts, Rows
+from tunewright.data.rows import FileFacts, Rows, UnfitError
 from tunewright.data.splits import assign, limit_rows, method
 from tunewright.data.targets import Target, target_of
 
@@ -93,6 +93,23 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
         warnings=(*settled.warnings, *unknown, *target.doubts(splits)),
         notes=(*rows.notes, *settled.notes),
     )
+
+
+def answers(rows: Rows, options: Options) -> list[tuple[str | None, str]]:
+    """What each row's label says in its canonical form, without any of the stages: for rows to be judged on.
+
+    Returns:
+        For each row its answer and "", or None and the reason code: `missing_label`, or why it is no answer.
+    """
+    target = target_of(options).found_out({row.label for row in rows.rows if row.label and row.label.strip()})
+    found: list[tuple[str | None, str]] = []
+    for row in rows.rows:
+        try:
+            answer = target.answer(row.label) if row.label and row.label.strip() else None
+            found.append((answer, "" if answer is not None else "missing_label"))
+        except UnfitError as unfit:
+            found.append((None, unfit.reason))
+    return found
 
 
 def _torn(journal: Journal) -> list[Problem]:

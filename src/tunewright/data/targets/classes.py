@@ -28,6 +28,9 @@ class Classes:
         """A label; a ClassLabel's number as its name, -1 as missing."""
         return class_name(value, names)
 
+    def found_out(self, raws: Collection[str]) -> Classes:
+        return self
+
     def answer(self, raw: str) -> str | None:
         mapped = self.label_map.get(raw)
         return (raw.strip() or None) if mapped is None else mapped

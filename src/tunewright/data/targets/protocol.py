@@ -51,6 +51,10 @@ class Target(Protocol):
         """
         ...
 
+    def found_out(self, raws: Collection[str]) -> Target:
+        """With what these labels tell about how they are written."""
+        ...
+
     def answer(self, raw: str) -> str | None:
         """The canonical form of a row's label; None where it says nothing.
 
