@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewright import bundled
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, Problem, RecipeError, counted
+from tunewright.core.errors import DataError, Problem, RecipeError, closest, counted
 from tunewright.core.files import write_text
 
 _TEMPLATE = """\
@@ -18,32 +20,56 @@ _TEMPLATE = """\
 # tunewright check {name}     finds everything that can be wrong, before any training
 # tunewright run {name}       cleans, trains, compares with the baselines, writes the report
 
-task: classification
+task: {task}
 
 data:
   train: {train}          # a file or a list of files; validation: and test: may name files of their own
   text: {text}
   label: {label}
-{pair}{form}  shares: {{validation: 0.1, test: {test}}}   # held out by a keyed hash: stable when the file grows
-  conflicts: drop                # one text under several labels: drop (set aside), majority, keep
+{separator}{pair}{form}  shares: {{validation: 0.1, test: {test}}}   # held out by a keyed hash: stable when the file grows
+  conflicts: drop                # {conflicts}: drop (set aside), {majority}, keep
 
 model: {model}                    # a name ({catalogue}), a folder, or a Hub id (only that downloads)
 adaptation: full                 # or {{lora: {{rank: 16}}}}, or {{frozen: {{top: 2}}}}
-objective: cross_entropy         # or {{cross_entropy: {{smoothing: 0.1, class_weights: balanced}}}}, or focal
+objective: {objective}
 
 training:
   epochs: {epochs}
   batch: 32                      # examples that learn together; memory is bounded by micro_tokens, not by this
   rate: auto                     # by model size and adaptation; the run writes down what it took
   schedule: {{linear: {{warmup: 0.06}}}}
-  stop: {{metric: f1_macro, patience: 2}}   # on the validation split, after every epoch
+  stop: {{metric: {stop}, patience: 2}}   # on the validation split, after every epoch
 
 evaluation:
-  metric: accuracy
+  metric: {metric}
   baselines: [majority, tfidf, linear]
 
 seed: 0
 """
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a recipe for a task says in place of another task's words."""
+
+    objective: str
+    stop: str
+    metric: str
+    conflicts: str = "one text under several labels"
+    majority: str = "majority"
+
+
+_TASKS = {
+    "classification": _Words(
+        "cross_entropy         # or {cross_entropy: {smoothing: 0.1, class_weights: balanced}}, or focal",
+        "f1_macro", "accuracy",
+    ),
+    "multilabel": _Words("binary_cross_entropy", "f1_micro", "f1_micro", "one text under different sets of labels"),
+    "regression": _Words(
+        "mse                   # or mae, or huber", "mse", "pearson", "one text with different numbers",
+        "majority (their median)",
+    ),
+}  # fmt: skip
 
 
 def start(
@@ -53,6 +79,7 @@ def start(
     model: str = "minilm",
     text: str | None = None,
     label: str | None = None,
+    task: str | None = None,
     force: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Writes a recipe for the file `source`, or for the bundled messages where `source` is "demo".
@@ -61,15 +88,17 @@ def start(
         source: a data file or folder, or "demo".
         out: the recipe's path or an existing folder; next to where one stands by default.
         text: the column with the texts, where it shall not be guessed.
-        label: the column with the labels, likewise.
+        label: the column with the labels, likewise, or several with commas between them.
+        task: classification, multilabel or regression, likewise.
         force: replace a recipe that is there.
 
     Returns:
         The recipe's path, and what was guessed.
 
     Raises:
-        DataError: the file cannot be read or holds no text column. RecipeError: the recipe exists.
+        DataError: the file cannot be read or holds no text column. RecipeError: the recipe exists, or no such task.
     """
+    _known(task)
     path = Path(source)
     demo = source == "demo" and not path.exists()
     stem = "messages" if demo else path.name.split(".")[0] or "recipe"
@@ -82,29 +111,59 @@ def start(
         )
     if demo:
         path = recipe.parent / "messages.csv"
-        messages = bundled.MESSAGES.read_text(encoding="utf-8")
-        if path.exists() and not force and path.read_bytes() != messages.encode():
-            raise RecipeError(
-                Problem(where=str(path), found="another file of this name is there",
-                        to_do="--out another-folder/, or --force to replace it with the bundled messages")
-            )  # fmt: skip
-        write_text(path, messages)
-    guess = data_side.guess(path, text=text, label=label)
+        _put_messages(path, force)
+    guess = _guessed(path, text, label, task)
+    _refuse(path, guess)
+    write_text(recipe, _filled(path, recipe, guess, model, demo))
+    label_found = list(guess.label) if isinstance(guess.label, tuple) else guess.label
+    return recipe, {"text": guess.text, "label": label_found, "pair": guess.pair, "task": guess.task, "rows": guess.rows,
+                    "format": guess.format, "columns": list(guess.columns), "evidence": list(guess.evidence)}  # fmt: skip
+
+
+def _known(task: str | None) -> None:
+    if task is not None and task not in _TASKS:
+        raise RecipeError(
+            Problem(where="task", found=repr(task), allowed=", ".join(_TASKS),
+                    to_do=closest(task, _TASKS) or "choose one of these")
+        )  # fmt: skip
+
+
+def _put_messages(path: Path, force: bool) -> None:
+    """Puts the bundled messages at `path`."""
+    messages = bundled.MESSAGES.read_text(encoding="utf-8")
+    if path.exists() and not force and path.read_bytes() != messages.encode():
+        raise RecipeError(
+            Problem(where=str(path), found="another file of this name is there",
+                    to_do="--out another-folder/, or --force to replace it with the bundled messages")
+        )  # fmt: skip
+    write_text(path, messages)
+
+
+def _refuse(path: Path, guess: data_side.Guess) -> None:
+    """Refuses a guess that no recipe can be made from."""
     problems = [
         Problem(where=str(path), found=f"no column looks like a {what}", allowed=", ".join(guess.columns),
                 to_do=f"name it with --{what}")
         for what, column in (("text", guess.text), ("label", guess.label)) if column is None
     ]  # fmt: skip
-    if guess.task not in ("classification", None) and not problems:
+    if guess.task is None and not problems:
         problems.append(
-            Problem(where=str(path), found=f"column {guess.label!r} looks like {guess.task}", allowed="classification",
-                    to_do="name another label column, or map its values to classes (data.label_map)")
+            Problem(where=str(path), found=guess.evidence[-1], allowed="one column of labels or numbers, several of "
+                    "numbers, or several of 0 and 1", to_do="name other columns with --label")
         )  # fmt: skip
     if problems:
         raise DataError(*problems)
-    write_text(recipe, _filled(path, recipe, guess, model, demo))
-    return recipe, {"text": guess.text, "label": guess.label, "pair": guess.pair, "task": guess.task, "rows": guess.rows,
-                    "format": guess.format, "columns": list(guess.columns), "evidence": list(guess.evidence)}  # fmt: skip
+
+
+def _guessed(path: Path, text: str | None, label: str | None, task: str | None) -> data_side.Guess:
+    """The guess around what is known. A `label` that is no column may be several, with commas between them."""
+    try:
+        return data_side.guess(path, text=text, label=label, task=task)
+    except DataError:
+        several: Sequence[str] = [name.strip() for name in (label or "").split(",") if name.strip()]
+        if len(several) < 2:
+            raise
+        return data_side.guess(path, text=text, label=several, task=task)
 
 
 def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str, demo: bool) -> str:
@@ -116,6 +175,8 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str, demo: 
     form = ""
     if guess.header is False:
         form += "  header: false                # columns are named by their place: 0, 1, ...\n"
+    separator = f"  separator: {shown(guess.separator, ensure_ascii=False)}\n" if guess.separator else ""
+    words = _TASKS[guess.task or "classification"]
     pair = f"  pair: {shown(guess.pair, ensure_ascii=False)}\n" if guess.pair else ""
     evidence = "".join(f"#   {line}\n" for line in guess.evidence)
     from tunewright.models.loading import CATALOGUE
@@ -128,6 +189,13 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str, demo: 
         train=shown(train, ensure_ascii=False),
         text=shown(guess.text, ensure_ascii=False),
         label=shown(guess.label, ensure_ascii=False),
+        task=guess.task,
+        separator=separator,
+        conflicts=words.conflicts,
+        majority=words.majority,
+        objective=words.objective,
+        stop=words.stop,
+        metric=words.metric,
         pair=pair,
         form=form,
         model=shown(model, ensure_ascii=False).strip('"') if model.replace("-", "").isalnum() else shown(model),

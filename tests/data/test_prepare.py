@@ -198,24 +198,48 @@ def balanced(prepared: Prepared) -> None:
     assert stages[0].entered == used + lost
 
 
-CELL = st.sampled_from(["a", "b", "A ", "", " ", '"', 'x"y', '"q, ""z"""', "é", "好", "\0", "null"]) | st.text(
-    max_size=8
-)
+CELL = st.sampled_from(
+    [
+        "0",
+        "1",
+        "1.5",
+        "nan",
+        "a|b",
+        "a,b",
+        "[]",
+        '["a","b"]',
+        "['b']",
+        "a",
+        "b",
+        "A ",
+        "",
+        " ",
+        '"',
+        'x"y',
+        '"q, ""z"""',
+        "é",
+        "好",
+        "\0",
+        "null",
+    ]
+) | st.text(max_size=8)
 TABLE = st.lists(st.lists(CELL, min_size=1, max_size=3), max_size=30)
 
 
 @settings(max_examples=150, deadline=None)
-@given(TABLE, st.sampled_from(["\n", "\r\n"]), st.sampled_from([",", "\t", ";"]), st.binary(max_size=6), st.booleans())
+@given(TABLE, st.sampled_from(["\n", "\r\n"]), st.sampled_from([",", "\t", ";"]), st.binary(max_size=6), st.booleans(),
+       st.sampled_from(["classification", "multilabel", "regression"]),
+       st.sampled_from([COLUMNS, COLUMNS, Columns("text", ("label",))]))  # fmt: skip
 def test_no_csv_ends_in_a_traceback(
-    table: list[list[str]], end: str, delimiter: str, noise: bytes, duplicates: bool
+    table: list[list[str]], end: str, delimiter: str, noise: bytes, duplicates: bool, task: Any, columns: Columns
 ) -> None:
-    body = [["text", "label"], *table, *([f"row {i}", "ab"[i % 2]] for i in range(12))]
+    body = [["text", "label"], *table, *([f"row {i}", str(i % 2)] for i in range(12))]
     data = end.join(delimiter.join(line) for line in body).encode("utf-8", "surrogatepass")
     data = data[: len(data) // 2] + noise + data[len(data) // 2 :]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.csv")
         path.write_bytes(data)
-        options = Options(train=(str(path),), columns=COLUMNS, duplicates=duplicates, conflicts="majority")
+        options = Options(train=(str(path),), columns=columns, task=task, duplicates=duplicates, conflicts="majority")
         try:
             done = prepare(gather(options), options, 0)
         except DataError as error:

@@ -174,7 +174,7 @@ def test_folder_of_named_files(tmp_path: Path) -> None:
         ("sst2/dev.tsv", "sentence", "label", None, "classification"),
         ("rte/train.tsv", "sentence1", "label", "sentence2", "classification"),
         ("stsb/stsb-en-train.csv", "0", "2", "1", "regression"),
-        ("goemotions/train8k.tsv", "0", "1", None, "classification"),
+        ("goemotions/train8k.tsv", "0", "1", None, "multilabel"),
         ("eprstmt/train_few_all.json", "sentence", "label", None, "classification"),
         ("gsm8k/train.jsonl", "question", None, None, None),
         ("instructions/alpaca_zh_demo.json", "instruction", None, None, None),

@@ -1,7 +1,8 @@
 """From files to splits: reading, the ledger, cleaning, labels, exact duplicates, splits, the data card.
 
     rows -> charset, lines, delimited, json_rows, arrow, folders -> tables -> reading, columns
-    journal -> clean, labels, duplicates, splits -> prepare -> card -> files
+    targets: what depends on the kind of answer
+    journal -> clean, targets, duplicates, splits -> prepare -> card -> files
 
 Refuses to lose a row without a reason, to turn a text into a missing value, and to move a row to another
 split because the data grew.
@@ -12,9 +13,10 @@ from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, write
 from tunewright.data.folders import content
 from tunewright.data.options import Options, Shares
-from tunewright.data.prepare import Defect, Prepared, prepare
+from tunewright.data.prepare import Defect, Prepared, answers, prepare
 from tunewright.data.reading import gather, read
-from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows
+from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
+from tunewright.data.targets import Target, target_of
 
 __all__ = [
     "Columns",
@@ -27,6 +29,9 @@ __all__ = [
     "Row",
     "Rows",
     "Shares",
+    "Target",
+    "UnfitError",
+    "answers",
     "content",
     "defect_title",
     "gather",
@@ -35,5 +40,6 @@ __all__ = [
     "load_records",
     "prepare",
     "read",
+    "target_of",
     "write",
 ]

@@ -57,11 +57,18 @@ def features(described: Any) -> dict[str, tuple[str, ...]]:
     """The names of ClassLabel columns in the features of a dataset_info.json."""
     if not isinstance(described, dict):
         return {}
-    return {
-        column: tuple(str(name) for name in feature["names"])
-        for column, feature in described.items()
-        if isinstance(feature, dict) and isinstance(feature.get("names"), list)
-    }
+    found = {column: _class_label(feature) for column, feature in described.items()}
+    return {column: tuple(str(name) for name in names) for column, names in found.items() if names is not None}
+
+
+def _class_label(feature: Any) -> list[Any] | None:
+    """The names of a ClassLabel, or of the ClassLabels in a list of them."""
+    if isinstance(feature, list) and len(feature) == 1:
+        feature = feature[0]
+    if isinstance(feature, dict) and isinstance(feature.get("feature"), dict):
+        feature = feature["feature"]
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return names if isinstance(names, list) else None
 
 
 def _present(only: tuple[str, ...] | None, known: list[str]) -> list[str] | None:

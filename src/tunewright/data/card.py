@@ -1,8 +1,7 @@
-"""The data card: how many rows of each class where, how long, and which defects were met and what was done."""
+"""The data card: which answers where and how often, how long the texts are, and which defects were met and what was done."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,10 @@ _DEFECTS = {
     "conflict": ("The same text under different labels", "the whole cluster was set aside for adjudication"),
     "conflict_minority": ("The same text under different labels", "the rows of the rarer label were left out"),
     "conflict_kept": ("The same text under different labels", "kept, as the recipe says"),
+    "number_conflict": ("The same text with different numbers", "the whole cluster was set aside for adjudication"),
+    "number_conflict_minority": ("The same text with different numbers", "one row was kept, with the median"),
+    "number_conflict_agreed": ("The same text with different numbers", "the row that was kept was given the median"),
+    "number_conflict_kept": ("The same text with different numbers", "kept, as the recipe says"),
     "duplicate": ("Exact duplicates", "the later copies were left out"),
     "leaked": ("Copies of rows of another split", "the copy in the training data was left out"),
     "over_limit": ("Rows over the limit of the recipe", "left out"),
@@ -36,26 +39,20 @@ _DEFECTS = {
     "too_long_line": ("Rows over the length limit", "skipped without being loaded"),
     "missing_field": ("Rows without the text field", "set aside"),
     "lone_surrogate": ("Half of a surrogate pair in a text", "set aside"),
+    "bad_number": ("Labels that are no numbers", "set aside"),
+    "bad_list": ("Labels that are no lists of names", "set aside"),
+    "not_0_or_1": ("Label columns with something else than 0 and 1", "set aside"),
+    "partial_label": ("Rows that lack some of their label columns", "set aside"),
     "not_text": ("A list or an object where a text belongs", "set aside"),
 }
 
 
 def card(prepared: Prepared) -> dict[str, Any]:
     """The card as plain values."""
-    counts = {name: Counter(record.label for record in part) for name, part in prepared.splits.items()}
-    total = sum(sum(count.values()) for count in counts.values())
     lengths = np.array([len(record.text) for part in prepared.splits.values() for record in part] or [0])
-    classes = [
-        {
-            "label": label,
-            **{name: counts[name][label] for name in ("train", "validation", "test")},
-            "share": sum(count[label] for count in counts.values()) / total,
-        }
-        for label in prepared.labels
-    ]
     return {
-        "rows": total,
-        "classes": classes,
+        "rows": sum(map(len, prepared.splits.values())),
+        **prepared.target.card(prepared.splits, prepared.labels),
         "length": {
             "unit": "characters",
             "median": float(np.median(lengths)),

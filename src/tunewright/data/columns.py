@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem, closest
+from tunewright.data.facts import Facts, cell, facts_of
 from tunewright.data.folders import members
-from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table, UnfitError, as_text
+from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table
 from tunewright.data.tables import open_table
 
 _SAMPLE = 20_000
@@ -24,15 +26,17 @@ _PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("question1", "questio
           ("text_a", "text_b"), ("sentence_a", "sentence_b"), ("question", "passage"), ("query", "passage"),
           ("query", "document"), ("question", "sentence"), ("sentence", "sentence2"), ("text", "text_pair"),
           ("text", "pair"))  # fmt: skip
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_SEVERAL = re.compile(r"\d+(,\d+)+")
+_QUANTITY = ("score", "rating", "similarity", "price", "value", "amount", "grade", "points", "得分", "评分", "价格")
+_LEAST_FLAGS = 3
 
 
 @dataclass(frozen=True)
 class Guess:
     """What a file seems to hold. `text` or `label` is None where no column will do; `task` is then None too.
 
-    `task` is classification or regression; `header` is None where the format names its columns itself.
+    `task` is classification, multilabel or regression; `label` is several columns where each says 0 or 1 of a label of
+    its own; `separator` stands between several labels in a cell; `header` is None where the format names its columns
+    itself.
     """
 
     format: str
@@ -41,11 +45,12 @@ class Guess:
     encoding: str
     columns: tuple[str, ...]
     text: str | None
-    label: str | None
+    label: str | tuple[str, ...] | None
     pair: str | None
     task: str | None
     rows: int
     evidence: tuple[str, ...]
+    separator: str | None = None
 
     def wanted(self) -> Columns:
         """The guess as columns to read.
@@ -61,46 +66,42 @@ class Guess:
         return Columns(self.text, self.label, self.pair)
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What a column's values look like; `filled` is their number without the empty ones."""
-
-    name: str
-    place: int
-    rows: int
-    filled: int
-    distinct: int
-    length: float
-    words: float
-    numbers: float
-    fractions: bool
-    several: bool
-
-
-def guess(path: str | Path, form: Form = AS_FOUND, *, text: str | None = None, label: str | None = None) -> Guess:
+def guess(
+    path: str | Path,
+    form: Form = AS_FOUND,
+    *,
+    text: str | None = None,
+    label: str | Sequence[str] | None = None,
+    task: str | None = None,
+) -> Guess:
     """Look at the first 20,000 rows of a file (of a folder's training file) and say what they seem to be.
 
-    `text` and `label` are columns that are known: the rest is guessed around them.
+    `text`, `label` (one column or several) and `task` are known where they are given: the rest is guessed around them.
 
     Raises:
         DataError: the file cannot be read as any format, or has no such column.
     """
     found = members(Path(path))
     member = next((m for m in found if m.split == "train"), found[0])
-    given = tuple(name for name in (text, label) if name is not None)
+    wanted = () if label is None else (label,) if isinstance(label, str) else tuple(label)
+    given = tuple(name for name in (text, *wanted) if name is not None)
     table = open_table(member.path, form, given or None)
     rows = [item[0] for item in islice(table.items, _SAMPLE) if not isinstance(item, Fault)]
     names = _names(table, rows)
-    facts = [_facts(name, i, [_cell(row, name, i) for row in rows]) for i, name in enumerate(names)]
+    facts = [facts_of(name, i, [cell(row, name, i) for row in rows]) for i, name in enumerate(names)]
     evidence = list(table.notes)
-    known = _given(facts, {"text": text, "label": label}, path, evidence)
-    free = [f for f in facts if f is not known["label"]]
-    texts = known["text"] or _text(free, evidence)
+    known, labels = _given(facts, text, wanted, path, evidence)
+    free = [f for f in facts if f not in labels]
+    texts = known or _text(free, evidence)
     pair = _pair(free, texts, rows, table.header is False and len(facts) == 3, evidence)
-    if known["text"] is None and texts is not None and pair is not None and pair.place < texts.place:
+    if known is None and texts is not None and pair is not None and pair.place < texts.place:
         texts, pair = pair, texts
-    labels = known["label"] or _label([f for f in facts if f not in (texts, pair)], evidence)
-    task = _task(labels, evidence) if texts is not None else None
+    labels = labels or _labels([f for f in facts if f not in (texts, pair)], evidence)
+    if task is not None:
+        evidence.append(f"{task}: as asked")
+    elif texts is not None:
+        task = _task(labels, evidence)
+    chosen = tuple(f.name for f in labels)
     return Guess(
         format=table.format,
         delimiter=table.delimiter,
@@ -108,61 +109,36 @@ def guess(path: str | Path, form: Form = AS_FOUND, *, text: str | None = None, l
         encoding=table.encoding,
         columns=names,
         text=texts.name if texts else None,
-        label=labels.name if labels else None,
+        label=None if not chosen else chosen[0] if len(chosen) == 1 else chosen,
         pair=pair.name if pair else None,
         task=task,
         rows=len(rows),
         evidence=tuple(evidence),
+        separator=labels[0].separator if len(labels) == 1 and task == "multilabel" else None,
     )
 
 
 def _given(
-    facts: Sequence[_Facts], wanted: Mapping[str, str | None], path: str | Path, evidence: list[str]
-) -> dict[str, _Facts | None]:
-    """The columns that somebody named."""
+    facts: Sequence[Facts], text: str | None, label: Sequence[str], path: str | Path, evidence: list[str]
+) -> tuple[Facts | None, list[Facts]]:
+    """The columns that somebody named: the text's and the labels'."""
     by_name = {f.name: f for f in facts}
+    wanted = [*([("text", text)] if text is not None else ()), *(("label", name) for name in label)]
     problems = [
         Problem(where=f"{path}, {what} column", found=f"there is no column {name!r}",
                 allowed=", ".join(by_name), to_do=closest(name, by_name) or "choose one of these")
-        for what, name in wanted.items()
-        if name is not None and name not in by_name
+        for what, name in wanted if name not in by_name
     ]  # fmt: skip
     if problems:
         raise DataError(*problems)
-    evidence += [f"{what} {name!r}: as asked" for what, name in wanted.items() if name is not None]
-    return {what: None if name is None else by_name[name] for what, name in wanted.items()}
+    evidence += [f"{what} {name!r}: as asked" for what, name in wanted]
+    return None if text is None else by_name[text], [by_name[name] for name in label]
 
 
 def _names(table: Table, rows: Sequence[Any]) -> tuple[str, ...]:
     if table.columns is not None:
         return table.columns
     return tuple(dict.fromkeys(str(name) for row in rows[:1000] for name in row))
-
-
-def _cell(row: Any, name: str, place: int) -> str | None:
-    value = row.get(name) if isinstance(row, dict) else row[place]
-    try:
-        return as_text(value, name)
-    except UnfitError:
-        return None
-
-
-def _facts(name: str, place: int, values: Sequence[str | None]) -> _Facts:
-    filled = [value for value in values if value and value.strip()]
-    n = max(len(filled), 1)
-    numbers = [value for value in filled if _NUMBER.fullmatch(value.strip())]
-    return _Facts(
-        name=name,
-        place=place,
-        rows=len(values),
-        filled=len(filled),
-        distinct=len(set(filled)),
-        length=sum(map(len, filled)) / n,
-        words=sum(len(value.split()) for value in filled) / n,
-        numbers=len(numbers) / n,
-        fractions=any("." in value and float(value) % 1 for value in numbers),
-        several=sum(_SEVERAL.fullmatch(value) is not None for value in filled) > 0.01 * n,
-    )
 
 
 def _named(name: str, known: Sequence[str]) -> int:
@@ -173,26 +149,28 @@ def _named(name: str, known: Sequence[str]) -> int:
     return int(any(part in known for part in re.split(r"[\W_\d]+", word)))
 
 
-def _few(facts: _Facts) -> bool:
-    return 2 <= facts.distinct <= max(2, min(200, 0.2 * facts.filled))
+def _few(facts: Facts) -> bool:
+    """Few enough different values, or different names in the cells, to be labels."""
+    return 2 <= facts.names <= max(2, min(200, 0.2 * facts.filled))
 
 
-def _is_text(facts: _Facts) -> bool:
+def _is_text(facts: Facts) -> bool:
     return (
         facts.filled > 0.5 * facts.rows
         and facts.numbers < 0.5
+        and not facts.lists
         and (facts.distinct > 0.3 * facts.filled or (_named(facts.name, _TEXT) == 2 and facts.length >= 15))
         and (facts.length >= 15 or facts.words >= 2.5 or _named(facts.name, _TEXT) == 2)
     )
 
 
-def _text(facts: Sequence[_Facts], evidence: list[str]) -> _Facts | None:
+def _text(facts: Sequence[Facts], evidence: list[str]) -> Facts | None:
     candidates = [f for f in facts if _is_text(f) and _named(f.name, _LABEL) < 2]
     if not candidates:
         evidence.append("no column holds texts")
         return None
 
-    def rank(f: _Facts) -> tuple[int, int, float]:
+    def rank(f: Facts) -> tuple[int, int, float]:
         known = _named(f.name, _TEXT)
         exact = _TEXT.index(f.name.strip().lower()) if known == 2 else len(_TEXT)
         return known, -exact, f.length
@@ -204,8 +182,8 @@ def _text(facts: Sequence[_Facts], evidence: list[str]) -> _Facts | None:
 
 
 def _pair(
-    facts: Sequence[_Facts], text: _Facts | None, rows: Sequence[Any], nameless: bool, evidence: list[str]
-) -> _Facts | None:
+    facts: Sequence[Facts], text: Facts | None, rows: Sequence[Any], nameless: bool, evidence: list[str]
+) -> Facts | None:
     if text is None:
         return None
     by_name = {f.name.strip().lower(): f for f in facts}
@@ -228,36 +206,60 @@ def _inside(one: str, two: str) -> bool:
     return one.strip() in two or two.strip() in one
 
 
-def _label(facts: Sequence[_Facts], evidence: list[str]) -> _Facts | None:
-    def usable(f: _Facts) -> bool:
+def _labels(facts: Sequence[Facts], evidence: list[str]) -> list[Facts]:
+    """The label column, or the columns of 0 and 1; empty where none will do."""
+
+    def usable(f: Facts) -> bool:
         rating = f.fractions and f.numbers > 0.99
         named = _named(f.name, _LABEL) == 2 and 2 <= f.distinct <= f.filled / 2
-        return f.filled > 0.5 * f.rows and (_few(f) or rating or named or (f.several and f.distinct < f.filled / 2))
+        return f.filled > 0.5 * f.rows and (_few(f) or rating or named)
 
-    def rank(f: _Facts) -> tuple[int, bool, int, int]:
-        return _named(f.name, _LABEL), f.name.strip().lower() in _LABEL, -f.distinct, f.place
+    def rank(f: Facts) -> tuple[int, bool, int, int]:
+        return _named(f.name, _LABEL), f.name.strip().lower() in _LABEL, -f.names, f.place
 
-    candidates = [f for f in facts if usable(f) and f.length < 100]
-    if not candidates:
+    candidates = [f for f in facts if usable(f) and (f.length < 100 or f.several)]
+    best = max(candidates, key=rank, default=None)
+    flags = _flags(facts)
+    if len(flags) >= _LEAST_FLAGS and (best is None or best in flags or not _named(best.name, _LABEL)):
+        evidence.append(f"labels: {len(flags)} columns say {' or '.join(sorted(flags[0].flags or ()))}")
+        return flags
+    if best is None:
         evidence.append("no column holds labels: none has few distinct values")
-        return None
-    best = max(candidates, key=rank)
+        return []
     why = "its name says so; " if _named(best.name, _LABEL) else ""
     others = [repr(f.name) for f in candidates if f is not best]
     more = f"; others that would do: {', '.join(others)}" if others else ""
     evidence.append(f"label {best.name!r}: {why}{best.distinct} distinct values in {best.filled} rows{more}")
-    return best
+    return [best]
 
 
-def _task(label: _Facts | None, evidence: list[str]) -> str | None:
-    if label is None:
+def _flags(facts: Sequence[Facts]) -> list[Facts]:
+    """The columns of two values such as 0 and 1, of which there are the most."""
+    kinds = Counter(f.flags for f in facts if f.flags is not None and f.filled > 0.5 * f.rows)
+    return [f for f in facts if kinds and f.flags == kinds.most_common(1)[0][0]]
+
+
+def _task(labels: Sequence[Facts], evidence: list[str]) -> str | None:
+    if not labels:
         return None
-    if label.numbers > 0.99 and label.fractions and label.distinct > 5:
-        evidence.append("regression: the labels are numbers with fractions")
-        return "regression"
-    if label.several:
-        evidence.append(
-            "some labels are lists of numbers (several labels a row): each list counts as a class of its own"
-        )
-    evidence.append(f"classification: {label.distinct} classes")
-    return "classification"
+    task, why = _task_of(labels)
+    evidence.append(f"{task}: {why}" if task else why)
+    return task
+
+
+def _task_of(labels: Sequence[Facts]) -> tuple[str | None, str]:
+    first = labels[0]
+    if len(labels) > 1:
+        if all(f.flags is not None for f in labels):
+            return "multilabel", f"each of the {len(labels)} columns is a label that a row has or has not"
+        if all(f.numbers > 0.99 for f in labels):
+            return "regression", f"{len(labels)} targets, each a column of numbers"
+        return None, "the label columns are neither all of 0 and 1 nor all of numbers"
+    if first.several:
+        how = "in lists" if first.lists else f"separated by {first.separator!r}"
+        return "multilabel", f"{first.names} labels, up to {first.most} a row, {how}"
+    if first.numbers > 0.99 and first.fractions and first.distinct > 5:
+        return "regression", "the labels are numbers with fractions"
+    if first.numbers > 0.99 and first.distinct > 20 and _named(first.name, _QUANTITY):
+        return "regression", "the labels are many different numbers, and the column is named like a quantity"
+    return "classification", f"{first.distinct} classes"

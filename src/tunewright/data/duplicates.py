@@ -1,4 +1,4 @@
-"""The same content twice: conflicts of label, exact copies, and copies across splits.
+"""The same content twice: conflicts of answers, exact copies, and copies across splits.
 
 Contents are the same where they are equal in Unicode's composed form without regard to case and white space.
 Files given for different splits are looked at apart, until `remove_leaked` compares them.
@@ -7,17 +7,18 @@ Files given for different splits are looked at apart, until `remove_leaked` comp
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tunewright.data.journal import Draft, Journal
+from tunewright.data.targets import Target
 
 _RANK = {"train": 0, "validation": 1, "test": 2}
 
 
-def resolve_conflicts(drafts: list[Draft], policy: str, journal: Journal) -> list[Draft]:
-    """Settle contents that stand under several labels.
+def resolve_conflicts(drafts: list[Draft], policy: str, target: Target, journal: Journal) -> list[Draft]:
+    """Settle contents that stand under answers that contradict each other.
 
-    `drop` sets the whole cluster aside, `majority` keeps the rows of the most frequent label and sets a tie
+    `drop` sets the whole cluster aside, `majority` keeps what the target says that most agree on and sets a tie
     aside, `keep` keeps all and only reports.
     """
     first: dict[tuple[str | None, str], str | None] = {}
@@ -30,30 +31,39 @@ def resolve_conflicts(drafts: list[Draft], policy: str, journal: Journal) -> lis
         if (draft.split, draft.key) in torn:
             torn[draft.split, draft.key].append(draft)
     gone: set[int] = set()
-    for cluster in torn.values():
-        gone.update(_settle(cluster, policy, journal))
+    for cluster in target.conflicts(list(torn.values()), drafts):
+        gone.update(_settle(cluster, policy, target, journal))
     left = [draft for draft in drafts if id(draft) not in gone]
     journal.close("conflicts", len(drafts), len(left))
     return left
 
 
-def _settle(cluster: list[Draft], policy: str, journal: Journal) -> list[int]:
+def _settle(cluster: list[Draft], policy: str, target: Target, journal: Journal) -> list[int]:
     votes = Counter(draft.label or "" for draft in cluster).most_common()
     said = ", ".join(f"{label!r} x {count}" for label, count in votes)
     lines = ", ".join(str(draft.source.line) for draft in cluster[:6])
     detail = f"{said}; lines {lines}"
     if policy == "keep":
         for draft in cluster:
-            journal.show("conflict_kept", draft.source, draft.text, detail)
+            journal.show(f"{target.conflict}_kept", draft.source, draft.text, detail)
         return []
-    if policy == "majority" and votes[0][1] > votes[1][1]:
-        losers = [draft for draft in cluster if draft.label != votes[0][0]]
+    agreed = target.majority(cluster) if policy == "majority" else None
+    if agreed is not None:
+        losers = _losers(cluster, agreed, target, detail, journal)
         for draft in losers:
-            journal.note("conflicts", "dropped", "conflict_minority", draft, detail)
+            journal.note("conflicts", "dropped", f"{target.conflict}_minority", draft, detail)
         return [id(draft) for draft in losers]
     for draft in cluster:
-        journal.note("conflicts", "quarantined", "conflict", draft, detail)
+        journal.note("conflicts", "quarantined", target.conflict, draft, detail)
     return [id(draft) for draft in cluster]
+
+
+def _losers(cluster: Sequence[Draft], agreed: str, target: Target, detail: str, journal: Journal) -> list[Draft]:
+    """The rows with another answer than the agreed one, which the first row is given where no row has it."""
+    if all(draft.label != agreed for draft in cluster):
+        cluster[0].label = agreed
+        journal.note("conflicts", "changed", f"{target.conflict}_agreed", cluster[0], f"{detail}; became {agreed}")
+    return [draft for draft in cluster if draft.label != agreed]
 
 
 def drop_duplicates(drafts: list[Draft], journal: Journal) -> list[Draft]:

@@ -25,14 +25,18 @@ class Shares:
 class Options:
     """Files, columns, and what is done with labels, duplicates, conflicts and splits.
 
-    `label_map` says which label each label becomes. `conflicts` is what happens to one text under several
-    labels: `drop` sets the whole cluster aside, `majority` keeps the rows of the most frequent label (a tie is
-    set aside), `keep` keeps all. `duplicates` drops later copies. `limit` is the number of rows to use, chosen
+    `task` is the kind of answer to learn (`tunewright.data.targets`). `label_map` says which label each label becomes.
+    `separator` is what stands between several labels in one cell, where it shall not be found out.
+    `conflicts` is what happens to one text under several labels: `drop` sets the whole cluster aside, `majority`
+    keeps the rows of the most frequent label (a tie is set aside; of numbers one row stays, with the median),
+    `keep` keeps all. `duplicates` drops later copies. `limit` is the number of rows to use, chosen
     by keyed hash; rows of files given for validation or test do not count.
     """
 
     train: tuple[str, ...]
     columns: Columns
+    task: Literal["classification", "multilabel", "regression"] = "classification"
+    separator: str | None = None
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     form: Form = AS_FOUND

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tunewright.core.errors import DataError, Problem
+from tunewright.core.errors import DataError, Problem, counted
 from tunewright.core.records import Ledger, Record
 from tunewright.data.clean import clean, drop_empty, identify
 from tunewright.data.duplicates import drop_duplicates, remove_leaked, resolve_conflicts
 from tunewright.data.journal import Draft, Example, Journal, Quarantined
-from tunewright.data.labels import few_in_train, map_labels, refuse, set_aside_unlabelled
 from tunewright.data.options import Options
-from tunewright.data.rows import FileFacts, Rows
+from tunewright.data.rows import FileFacts, Rows, UnfitError
 from tunewright.data.splits import assign, limit_rows, method
+from tunewright.data.targets import Target, target_of
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Defect:
 class Prepared:
     """What training and evaluation use, and what became of the rest.
 
-    `splits` has train, validation and test, each in reading order; `labels` are sorted; `warnings` are
-    doubts that stop nothing, `notes` what was found out about the files.
+    `splits` has train, validation and test, each in reading order; `labels` are the classes or labels, sorted, or
+    the targets; `target` is the kind of answer with what was found out about it; `warnings` are doubts that stop
+    nothing, `notes` what was found out about the files.
     """
 
     splits: Mapping[str, list[Record]]
@@ -39,6 +40,7 @@ class Prepared:
     ledger: Ledger
     defects: Mapping[str, Defect]
     method: str
+    target: Target
     files: tuple[FileFacts, ...] = ()
     warnings: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
@@ -50,25 +52,26 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
     Cost: about 25 microseconds a row of 60 characters on one core; with reading, some 800 bytes a row.
 
     Raises:
-        DataError: labels that differ by a space, one class, a class of a single row, fewer than ten rows;
-            all at once.
+        DataError: labels that differ by a space, one class, a class of a single row, fewer than ten rows, numbers
+            that do not vary, labels of which most are no answers of the task's kind; all at once.
     """
+    target = target_of(options)
     journal = _opened(rows)
     drafts = [Draft(row.text, row.label, row.pair, row.source, row.split) for row in rows.rows]
     given = {draft.split for draft in drafts if draft.split in ("validation", "test")}
     given_names = {name for name in given if name is not None}
     drafts = drop_empty(clean(drafts, journal), journal)
     identify(drafts)
-    drafts, errors, warnings = map_labels(drafts, options.label_map, journal)
-    drafts, unlabelled = set_aside_unlabelled(drafts, journal)
-    drafts = resolve_conflicts(drafts, options.conflicts, journal)
+    settled = target.settle(drafts, journal)
+    target = settled.target
+    drafts, unlabelled = set_aside_unlabelled(settled.drafts, journal)
+    drafts = resolve_conflicts(drafts, options.conflicts, target, journal)
     if options.duplicates:
         drafts = drop_duplicates(drafts, journal)
     drafts = limit_rows(drafts, options.limit, seed, journal)
-    column = options.columns.label or ""
-    hard, soft = refuse(drafts, column)
-    if errors or hard:
-        raise DataError(*errors, *hard)
+    problems = [*settled.errors, *target.refuse(drafts)]
+    if problems:
+        raise DataError(*problems, *_torn(journal))
     splits = assign(drafts, seed, options.shares, given_names)
     journal.close("split", len(drafts), sum(len(part) for part in splits.values()))
     splits = remove_leaked(splits, journal)
@@ -76,18 +79,59 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
         raise DataError(
             Problem(where="data", found="no row is left for train", to_do="bring more rows, or see the ledger")
         )
+    splits, unknown = target.measurable(splits, journal)
     return Prepared(
         splits={name: [draft.record() for draft in part] for name, part in splits.items()},
-        labels=tuple(sorted({draft.label or "" for part in splits.values() for draft in part})),
+        labels=target.names(splits),
         unlabelled=[draft.record() for draft in unlabelled],
         quarantined=journal.quarantined,
         ledger=journal.ledger,
         defects={code: Defect(count, tuple(journal.examples[code])) for code, count in journal.counts.items()},
         method=method(seed, options.shares, given_names),
+        target=target,
         files=tuple(rows.files),
-        warnings=(*warnings, *soft, *few_in_train(splits, column)),
-        notes=tuple(rows.notes),
+        warnings=(*settled.warnings, *unknown, *target.doubts(splits)),
+        notes=(*rows.notes, *settled.notes),
     )
+
+
+def answers(rows: Rows, options: Options) -> list[tuple[str | None, str]]:
+    """What each row's label says in its canonical form, without any of the stages: for rows to be judged on.
+
+    Returns:
+        For each row its answer and "", or None and the reason code: `missing_label`, or why it is no answer.
+    """
+    target = target_of(options).found_out({row.label for row in rows.rows if row.label and row.label.strip()})
+    found: list[tuple[str | None, str]] = []
+    for row in rows.rows:
+        try:
+            answer = target.answer(row.label) if row.label and row.label.strip() else None
+            found.append((answer, "" if answer is not None else "missing_label"))
+        except UnfitError as unfit:
+            found.append((None, unfit.reason))
+    return found
+
+
+def _torn(journal: Journal) -> list[Problem]:
+    """Of a run that is refused: whether it is so because most rows stand under conflicting answers."""
+    stage = next(stage for stage in journal.ledger.stages if stage.name == "conflicts")
+    if 2 * stage.quarantined <= stage.entered:
+        return []
+    of = f"{stage.quarantined:,} of {counted(stage.entered, 'row')}"
+    return [
+        Problem(where="data.conflicts", found=f"{of} set aside: one text with different answers",
+                to_do="conflicts: majority takes what most say, keep takes all")
+    ]  # fmt: skip
+
+
+def set_aside_unlabelled(drafts: list[Draft], journal: Journal) -> tuple[list[Draft], list[Draft]]:
+    """Part the rows that have a label from those that have none."""
+    labelled = [draft for draft in drafts if draft.label is not None]
+    unlabelled = [draft for draft in drafts if draft.label is None]
+    for draft in unlabelled:
+        journal.note("unlabelled", "dropped", "missing_label", draft, "kept aside as unlabelled")
+    journal.close("unlabelled", len(drafts), len(labelled))
+    return labelled, unlabelled
 
 
 def _opened(rows: Rows) -> Journal:

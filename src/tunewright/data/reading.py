@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,17 @@ from tunewright.data.rows import (
     need_columns,
 )
 from tunewright.data.tables import open_table
+from tunewright.data.targets import CLASSES, Target, target_of
 
 Pick = Callable[[Any], tuple[str, str | None, str | None]]
 
 
 def read(
-    path: str | Path | Sequence[str | Path], columns: Columns, form: Form = AS_FOUND, split: str | None = None
+    path: str | Path | Sequence[str | Path],
+    columns: Columns,
+    form: Form = AS_FOUND,
+    split: str | None = None,
+    target: Target = CLASSES,
 ) -> Rows:
     """The rows of a file, of several, or of a data set folder.
 
@@ -39,6 +45,7 @@ def read(
         columns: which columns hold the text, the label and the second text.
         form: how the file is written, where it shall not be found out.
         split: the split that these rows are given for; a folder's own splits are kept where it is None.
+        target: the kind of answer in the label column; it says which cells can be one.
 
     Raises:
         DataError: with the problems of all files at once.
@@ -48,7 +55,7 @@ def read(
     for each in paths:
         try:
             for member in members(Path(each)):
-                rows.extend(_read_file(member, columns, form, split or member.split))
+                rows.extend(_read_file(member, columns, form, split or member.split, target))
         except DataError as error:
             problems.extend(error.problems)
     if problems:
@@ -62,7 +69,7 @@ def gather(options: Options, base: Path = Path()) -> Rows:
     Raises:
         DataError: with the problems of all files at once.
     """
-    rows, problems = Rows(), list[Problem]()
+    rows, problems, target = Rows(), list[Problem](), target_of(options)
     given = (
         (None, options.train),
         ("validation", options.validation),
@@ -71,7 +78,7 @@ def gather(options: Options, base: Path = Path()) -> Rows:
     for split, paths in given:
         for path in paths:
             try:
-                rows.extend(read(base / path, options.columns, options.form, split))
+                rows.extend(read(base / path, options.columns, options.form, split, target))
             except DataError as error:
                 problems.extend(error.problems)
     if problems:
@@ -79,11 +86,11 @@ def gather(options: Options, base: Path = Path()) -> Rows:
     return rows
 
 
-def _read_file(member: Member, columns: Columns, form: Form, split: str | None) -> Rows:
+def _read_file(member: Member, columns: Columns, form: Form, split: str | None, target: Target) -> Rows:
     file = str(member.path)
     table = open_table(member.path, form, columns.names)
     rows = Rows(notes=[f"{file}: {note}" for note in table.notes])
-    pick = _picker(table, columns, {**table.class_names, **member.class_names}, file)
+    pick = _picker(table, columns, {**table.class_names, **member.class_names}, file, target)
     seen: set[str] = set()
     keep, fault = rows.rows.append, rows.events.append
     for item in table.items:
@@ -107,39 +114,40 @@ def _read_file(member: Member, columns: Columns, form: Form, split: str | None) 
     return rows
 
 
-def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]], file: str) -> Pick:
+def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]], file: str, target: Target) -> Pick:
     """A function from a row's cells to its text, label and pair."""
-    labels = names.get(columns.label or "")
-    if table.columns is None:
-        return _by_name(columns)
-    if table.columns == () and table.format in ("csv", "tsv"):
-        return _by_name(columns)
+    if table.columns is None or (table.columns == () and table.format in ("csv", "tsv")):
+        return _by_name(columns, target)
     need_columns(columns, table.columns, file)
     at = {name: i for i, name in enumerate(table.columns)}
     t = at[columns.text]
-    g = None if columns.label is None else at[columns.label]
     p = None if columns.pair is None else at[columns.pair]
+    places = [at[name] for name in columns.labels]
+    several = isinstance(columns.label, tuple)
     if table.format in ("csv", "tsv"):
         interned: dict[str, str] = {}
 
         def cells(values: Any) -> tuple[str, str | None, str | None]:
-            label = (values[g] or None) if g is not None else None
+            label = _together([values[i] for i in places], several)
             if label is not None:
                 label = interned.setdefault(label, label)
             return values[t], label, values[p] if p is not None else None
 
         return cells
 
+    named = [(place, names.get(name)) for place, name in zip(places, columns.labels, strict=True)]
+
     def typed(values: Any) -> tuple[str, str | None, str | None]:
-        label = _named(values[g], labels) if g is not None else None
+        label = _together([target.cell(values[i], own) for i, own in named], several)
         pair = as_text(values[p], "pair") if p is not None else None
-        return as_text(values[t], "text") or "", label or None, pair
+        return as_text(values[t], "text") or "", label, pair
 
     return typed
 
 
-def _by_name(columns: Columns) -> Pick:
-    text_name, label_name, pair_name = columns.text, columns.label, columns.pair
+def _by_name(columns: Columns, target: Target) -> Pick:
+    text_name, label_names, pair_name = columns.text, columns.labels, columns.pair
+    several = isinstance(columns.label, tuple)
 
     def named(values: Any) -> tuple[str, str | None, str | None]:
         if text_name not in values:
@@ -147,22 +155,19 @@ def _by_name(columns: Columns) -> Pick:
             raise UnfitError(
                 "missing_field", f"no {text_name!r}; the row has {known} {closest(text_name, values)}".strip()
             )
-        label = as_text(values.get(label_name), "label") if label_name is not None else None
+        label = _together([target.cell(values.get(name), None) for name in label_names], several)
         pair = as_text(values.get(pair_name), "pair") if pair_name is not None else None
-        return as_text(values[text_name], "text") or "", label or None, pair
+        return as_text(values[text_name], "text") or "", label, pair
 
     return named
 
 
-def _named(value: Any, names: tuple[str, ...] | None) -> str | None:
-    """A label; a ClassLabel's number as its name, -1 as missing."""
-    if names is None or not isinstance(value, int) or isinstance(value, bool):
-        return as_text(value, "label")
-    if value == -1:
-        return None
-    if not 0 <= value < len(names):
-        raise UnfitError("unknown_label", f"class number {value}; there are {len(names)} names")
-    return names[value]
+def _together(cells: list[str | None], several: bool) -> str | None:
+    """The label of a row: its one cell, or a JSON array of all of them; None where there is nothing in them."""
+    if not several:
+        return (cells[0] or None) if cells else None
+    filled = [cell if cell and cell.strip() else None for cell in cells]
+    return json.dumps(filled, ensure_ascii=False) if any(filled) else None
 
 
 def _sha256(path: Path, rows: int) -> tuple[str, int, int]:

@@ -19,15 +19,27 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names of the columns to read. In a file without a header they are "0", "1", ... by position."""
+    """The names of the columns to read. In a file without a header they are "0", "1", ... by position.
+
+    `label` may be several columns: those of several targets, or one of 0 and 1 for each of several labels.
+    """
 
     text: str
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     pair: str | None = None
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns, be it none, one or several."""
+        return () if self.label is None else (self.label,) if isinstance(self.label, str) else self.label
+
+    @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.text, self.label, self.pair) if name is not None)
+        return tuple(name for name in (self.text, *self.labels, self.pair) if name is not None)
+
+    def said(self) -> str:
+        """The label columns in a message."""
+        return f"label column{'s' * (len(self.labels) > 1)} {listed([repr(name) for name in self.labels])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as the user gave it; `split` is the one that its file was given for, if any."""
+    """One row as the user gave it; `split` is the one that its file was given for, if any.
+
+    The label is the cell as text. A list in a cell, or the cells of several label columns, are a JSON array.
+    """
 
     text: str
     label: str | None
@@ -173,7 +188,7 @@ def need_columns(wanted: Columns, known: tuple[str, ...], file: str) -> None:
     Raises:
         DataError: with one problem a column, naming the closest one and all there are.
     """
-    roles = zip(("text", "label", "pair"), (wanted.text, wanted.label, wanted.pair), strict=True)
+    roles = [("text", wanted.text), *(("label", name) for name in wanted.labels), ("pair", wanted.pair)]
     problems = [
         Problem(
             where=f"{file}, {role} column",

@@ -1,0 +1,56 @@
+"""What depends on the kind of answer that a task learns, in one file a kind behind one protocol.
+
+    classes       one label a row: the label itself
+    label_sets    several labels a row: a JSON array of their names, `["anger","joy"]`; `[]` is "none applies"
+    numbers       one number a target: a JSON array, `[3.5]`
+
+A new kind is a file here and a line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tunewright.core.errors import DataError, Problem, closest
+from tunewright.data.options import Options
+from tunewright.data.targets.classes import Classes
+from tunewright.data.targets.label_sets import LabelSets
+from tunewright.data.targets.numbers import Numbers
+from tunewright.data.targets.protocol import Settled, Target
+
+KINDS: dict[str, Callable[[Options], Target]] = {
+    "classification": lambda o: Classes(o.columns, o.label_map),
+    "multilabel": lambda o: LabelSets(o.columns, o.label_map, o.separator),
+    "regression": lambda o: Numbers(o.columns, o.label_map),
+}
+CLASSES = Classes()
+"""For reading where no recipe says otherwise."""
+
+
+def target_of(options: Options) -> Target:
+    """The kind of answer that the options ask for.
+
+    Raises:
+        DataError: an unknown task, a label column that stands there twice, several of them for classification.
+    """
+    columns, problems = options.columns.labels, list[Problem]()
+    if options.task not in KINDS:
+        problems.append(
+            Problem(where="task", found=repr(options.task), allowed=", ".join(KINDS),
+                    to_do=closest(options.task, KINDS) or "choose one of these")
+        )  # fmt: skip
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    problems += [
+        Problem(where="data.label", found=f"column {name!r} stands there twice", to_do="name it once") for name in twice
+    ]
+    if options.task == "classification" and isinstance(options.columns.label, tuple):
+        problems.append(
+            Problem(where="data.label", found=", ".join(columns), allowed="one column for classification",
+                    to_do="name one column, or set task: multilabel or regression")
+        )  # fmt: skip
+    if problems:
+        raise DataError(*problems)
+    return KINDS[options.task](options)
+
+
+__all__ = ["CLASSES", "KINDS", "Classes", "LabelSets", "Numbers", "Settled", "Target", "target_of"]
