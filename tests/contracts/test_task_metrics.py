@@ -165,6 +165,19 @@ def test_items_have_the_value_as_their_mean(case: tuple[str, Metric]) -> None:
         assert not getattr(metric, "binary", False) or set(items) <= {0.0, 1.0}
 
 
+def test_a_resample_has_the_value_of_its_items(case: tuple[str, Metric]) -> None:
+    """What intervals are made of: means of columns give what the metric says of those items themselves."""
+    task, metric = case
+    assert isinstance(metric, Averaged)
+    p = sample(task, 40, seed=9)
+    for seed in range(5):
+        rows = np.random.default_rng(seed).integers(0, 40, 40)
+        found = float(metric.of_means(metric.columns(p)[rows].mean(axis=0)))
+        # Ranks are taken once, over all items: see the metric.
+        near = 0.05 if metric.name == "spearman" else 1e-9
+        assert found == pytest.approx(metric.value(p.taken(rows)), abs=near)
+
+
 def _given(gold: list[float], output: list[float]) -> Values:
     ids = tuple(f"i{i}" for i in range(len(gold)))
     return Values("t", "test", ("y",), ids, np.array(gold, float)[:, None], np.array(output, float)[:, None])
