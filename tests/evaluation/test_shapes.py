@@ -30,6 +30,7 @@ from tunewright.evaluation import (
     write_evidence,
 )
 from tunewright.evaluation.compare import corrected, take
+from tunewright.evaluation.intervals import wilson
 from tunewright.evaluation.resampling import mean_draws
 from tunewright.metrics.thresholds import applied
 
@@ -346,6 +347,20 @@ def test_runs_are_compared_on_their_common_items(tmp_path: Path) -> None:
         compare_runs(tmp_path / "first", tmp_path / "third")
     with pytest.raises(DataError, match="a run of multilabel and one of regression"):
         compare_runs(tmp_path / "old", tmp_path / "first")
+
+
+def test_shares_are_never_certain() -> None:
+    """All right or all wrong is no proof: the interval is Wilson's, as wide as the number of items makes it."""
+    p: Any = sets_by("tuned", 40, 1.0, role="tuned").predictions
+    for output in (p.gold, ~p.gold):
+        found = gather([Contender(replace(p, output=output), "tuned", "tuned")], resamples=50)["contenders"][0][
+            "metrics"
+        ]
+        for name in ("f1_micro", "f1_macro", "subset_accuracy", "recall_macro"):
+            assert found[name]["method"].startswith("Wilson") and found[name]["high"] - found[name]["low"] > 0.05, name
+    some = gather([Contender(p, "tuned", "tuned")], resamples=50)["contenders"][0]["metrics"]["subset_accuracy"]
+    right = int((p.gold == p.output).all(axis=1).sum())
+    assert (some["low"], some["high"]) == pytest.approx((wilson(right, 40).low, wilson(right, 40).high))
 
 
 def test_rare_columns_are_resampled_as_the_others() -> None:

@@ -17,6 +17,7 @@ from tunewright.core.errors import DataError
 from tunewright.core.records import Record, Source, content_id
 from tunewright.evaluation import heads, multilabel_baselines, regression_baselines
 from tunewright.evaluation.baselines import majority as plain_majority
+from tunewright.evaluation.features import standardiser
 from tunewright.evaluation.ladders import LADDERS
 from tunewright.metrics import TASKS
 
@@ -183,6 +184,14 @@ def test_linear_standardises(task: str) -> None:
     assert getattr(a, name) == pytest.approx(getattr(b, name))
     with pytest.raises(DataError, match="features of items"):
         module.linear(x, train, np.full_like(y, np.nan), items)
+
+
+def test_features_that_hardly_move_are_silent() -> None:
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(5, 100, 50), 7 + 1e-9 * rng.normal(size=50)], axis=1)
+    scaled = standardiser(x)
+    assert scaled(x)[:, 0].mean() == pytest.approx(0, abs=1e-12) and scaled(x)[:, 0].std() == pytest.approx(1)
+    assert not scaled(x + 1)[:, 1].any()
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
