@@ -4,7 +4,8 @@ predictions -> gather -> evidence        everything after the predictions is com
 predictions.py   files of the run folder          scoring.py    every metric with its interval
 intervals.py, resampling.py, paired.py, multiple.py, power.py   statistics, without knowledge of runs
 compare.py, verdict.py, evidence.py               what may be said, and the sentence
-baselines.py     what must be beaten              runs.py       recompute, compare two runs
+ladders.py       what must be beaten, by task     runs.py       recompute, compare two runs
+shapes/          what depends on the shape of predictions: classes, sets of labels, numbers
 """
 
 from tunewright.evaluation.compare import Comparison, Plan, compare

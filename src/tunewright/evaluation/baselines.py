@@ -8,9 +8,7 @@ Axes: N training items, M predicted items, D features, C labels.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any
 
@@ -20,17 +18,25 @@ from numpy.typing import NDArray
 from tunewright.core.errors import DataError, Problem, listed
 from tunewright.core.records import Predictions, Record
 from tunewright.core.seeds import key
+from tunewright.evaluation.features import all_finite, cjk, one_thread, standardiser, vectorizer, whole_text
 from tunewright.evaluation.predictions import Contender
 
+__all__ = ["cjk", "linear", "majority", "tfidf"]
+
 STRENGTHS = (0.1, 1.0, 10.0)
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0002fa1f]")
-_WORD = re.compile(r"\w")
 
 
 def majority(
-    train: Sequence[Record], items: Sequence[Record], *, labels: Sequence[str] | None = None, split: str = "test"
+    train: Sequence[Record],
+    items: Sequence[Record],
+    *,
+    validation: Sequence[Record] | None = None,
+    labels: Sequence[str] | None = None,
+    split: str = "test",
 ) -> Contender:
     """Always the most frequent training label (ties: the first in order); scores are the training shares.
+
+    `validation` is there because other tasks' first rung needs it (`ladders`).
 
     Raises:
         DataError: no training item has a label, or a label is not among `labels`.
@@ -52,29 +58,28 @@ def tfidf(
     labels: Sequence[str] | None = None,
     split: str = "test",
 ) -> Contender:
-    """TF-IDF of words (1-2) and of characters (2-4 within words), then logistic regression.
+    """TF-IDF (`features.vectorizer`), then logistic regression.
 
-    Texts that are mostly Chinese, Japanese or Korean are cut into characters (1-3) alone, because
-    their words are not separated. Cost: seconds for 10,000 short texts; no randomness but the inner folds.
+    Cost: seconds for 10,000 short texts; no randomness but the inner folds.
 
     Raises:
         DataError: as `majority`.
     """
     labels, gold = _labels(train, items, labels)
-    texts = [_text(r) for r in train if r.label is not None]
+    texts = [whole_text(r) for r in train if r.label is not None]
     held = [r for r in validation or () if r.label in labels]
-    vectorizer = _vectorizer(cjk(texts), rare=2 if len(texts) >= 200 else 1)
+    words = vectorizer(texts)
     try:
-        features = vectorizer.fit_transform(texts)
+        features = words.fit_transform(texts)
     except ValueError:  # no text holds a single letter: scikit-learn finds an empty vocabulary
-        majority_ = majority(train, items, labels=labels, split=split)
-        return _contender("tfidf", "TF-IDF", majority_.predictions.scores, items, labels=labels, split=split, spent=0.0)
+        plain: Any = majority(train, items, labels=labels, split=split).predictions
+        return _contender("tfidf", "TF-IDF", plain.scores, items, labels=labels, split=split, spent=0.0)
     held_out = None
     if held:
-        held_out = (vectorizer.transform([_text(r) for r in held]), _indices(held, labels))
+        held_out = (words.transform([whole_text(r) for r in held]), _indices(held, labels))
     fitted = _fit(features, gold, held_out, seed)
     started = perf_counter()
-    seen = vectorizer.transform([_text(r) for r in items]) if items else np.zeros((0, features.shape[1]))
+    seen = words.transform([whole_text(r) for r in items]) if items else np.zeros((0, features.shape[1]))
     scores = _probabilities(fitted, seen, len(labels))
     spent = perf_counter() - started
     return _contender("tfidf", "TF-IDF + logistic regression", scores, items, labels=labels, split=split, spent=spent)
@@ -106,41 +111,22 @@ def linear(
     """
     labels, gold = _labels(train, items, labels)
     kept = np.array([r.label is not None for r in train])
-    _finite({"train": train_features, "items": features, "validation": validation_features})
-    x = np.asarray(train_features, np.float64)[kept]
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    # A feature that hardly moves in training carries rounding noise: scaling it up would make it loud.
-    scale = np.where(scale > 1e-6 * max(float(scale.max(initial=0.0)), 1e-12), scale, np.inf)
+    all_finite({"train": train_features, "items": features, "validation": validation_features})
+    scaled = standardiser(np.asarray(train_features)[kept])
     held_out = None
     if validation_features is not None and validation:
         known = np.array([r.label in labels for r in validation])
         if known.any():
-            rows = (np.asarray(validation_features, np.float64)[known] - centre) / scale
-            held_out = (rows, _indices([r for r in validation if r.label in labels], labels))
-    fitted = _fit((x - centre) / scale, gold, held_out, seed, strengths=(0.001, 0.01, 0.1, 1.0))
+            held_out = (
+                scaled(validation_features[known]),
+                _indices([r for r in validation if r.label in labels], labels),
+            )
+    fitted = _fit(scaled(np.asarray(train_features)[kept]), gold, held_out, seed, strengths=(0.001, 0.01, 0.1, 1.0))
     started = perf_counter()
-    scores = _probabilities(fitted, (np.asarray(features, np.float64) - centre) / scale, len(labels))
+    scores = _probabilities(fitted, scaled(features), len(labels))
     spent = perf_counter() - started + seconds * len(items)
     return _contender(
         "linear", "Frozen base model + linear head", scores, items, labels=labels, split=split, spent=spent
-    )
-
-
-def cjk(texts: Sequence[str]) -> bool:
-    """Whether at least a third of the letters are Chinese, Japanese or Korean."""
-    letters = sum(len(_WORD.findall(text)) for text in texts)
-    return 3 * sum(len(_CJK.findall(text)) for text in texts) >= max(letters, 1)
-
-
-def _vectorizer(characters: bool, rare: int) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-
-    if characters:
-        return make_union(TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True))
-    return make_union(
-        TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 2), sublinear_tf=True),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=rare, max_features=50_000),
     )
 
 
@@ -154,7 +140,7 @@ def _fit(
     """A fitted classifier, or the only class there is. Chosen by log-loss, which uses the items best."""
     if (gold == gold[0]).all():
         return int(gold[0])
-    with _one_thread():
+    with one_thread():
         return _chosen(features, gold, held_out, seed, strengths=strengths)
 
 
@@ -173,14 +159,6 @@ def _chosen(
         return fits[int(np.argmin([_mean_loss(_probabilities(fit, x, classes), y) for fit in fits]))]
     losses = [_inner_loss(features, gold, seed, c) for c in strengths]
     return _logistic(strengths[int(np.argmin(losses))]).fit(features, gold)
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Sums in one order, so that coefficients do not depend on the number of cores; threads gain nothing here."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
 
 
 def _inner_loss(features: Any, gold: NDArray[np.int64], seed: int, c: float) -> float:
@@ -220,10 +198,6 @@ def _probabilities(fitted: Any, features: Any, classes: int) -> NDArray[np.float
     return scores
 
 
-def _text(record: Record) -> str:
-    return record.text if record.pair is None else f"{record.text} {record.pair}"
-
-
 def _indices(records: Sequence[Record], labels: Sequence[str]) -> NDArray[np.int64]:
     place = {label: i for i, label in enumerate(labels)}
     return np.array([-1 if r.label is None else place[r.label] for r in records], np.int64)
@@ -242,16 +216,6 @@ def _labels(
     if strangers:
         raise DataError(Problem(where="baselines", found=f"labels {listed(strangers)}", allowed=listed(given)))
     return given, _indices(known, given)
-
-
-def _finite(arrays: dict[str, NDArray[np.floating[Any]] | None]) -> None:
-    problems = [
-        Problem(where=f"features of {name}", found="numbers that are not finite", allowed="finite numbers")
-        for name, array in arrays.items()
-        if array is not None and not np.isfinite(array).all()
-    ]
-    if problems:
-        raise DataError(*problems)
 
 
 def _contender(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.core.errors import DataError, Problem, listed
-from tunewright.core.records import Predictions
+from tunewright.core.outcomes import Judged
 from tunewright.evaluation.intervals import Interval, percentile
 from tunewright.evaluation.multiple import holm, holm_levels
 from tunewright.evaluation.paired import (
@@ -27,11 +27,11 @@ from tunewright.evaluation.paired import (
 )
 from tunewright.evaluation.power import smallest_detectable, smallest_detectable_normal
 from tunewright.evaluation.resampling import kinds, shared_draws
-from tunewright.evaluation.scoring import metric_named
-from tunewright.metrics import Averaged, Counted, Metric, Ranked
+from tunewright.metrics import Averaged, Counted, Metric, Ranked, task_of
 
 Floats = NDArray[np.float64]
 Outcome = Literal["better", "worse", "can't tell"]
+P = TypeVar("P", bound=Judged)
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Comparison:
 
 def compare(
     metric: Metric | str,
-    a: Predictions,
-    b: Predictions,
+    a: Judged,
+    b: Judged,
     plan: Plan | None = None,
     drawn: Mapping[tuple[str, str], Floats] | None = None,
 ) -> Comparison | None:
@@ -135,14 +135,15 @@ def compare(
         DataError: the two did not predict the same items.
     """
     plan = plan or Plan()
-    metric = metric_named(metric) if isinstance(metric, str) else metric
+    metric = task_of(a).metric(metric) if isinstance(metric, str) else metric
     a, b = (p.supervised() for p in aligned([a, b]))
     if metric.undefined(a) is not None or metric.undefined(b) is not None:
         return None
     items_a, items_b = metric.items(a), metric.items(b)
     if isinstance(metric, Ranked):
         return _ranked(metric, a, b, plan)
-    if items_a is not None and items_b is not None and isinstance(metric, Counted):
+    binary = isinstance(metric, Counted) or (isinstance(metric, Averaged) and metric.binary)
+    if items_a is not None and items_b is not None and binary:
         return _right_or_wrong(metric, a, b, (items_a, items_b), plan)
     value_a, value_b = metric.value(a), metric.value(b)
     assert value_a is not None and value_b is not None
@@ -157,9 +158,7 @@ def compare(
     return Comparison(a.contender, b.contender, metric, effect, bounds, test, spread, len(a), plan.confidence)
 
 
-def _right_or_wrong(
-    metric: Counted, a: Predictions, b: Predictions, items: tuple[Floats, Floats], plan: Plan
-) -> Comparison:
+def _right_or_wrong(metric: Metric, a: Judged, b: Judged, items: tuple[Floats, Floats], plan: Plan) -> Comparison:
     right_a, right_b = items[0] > 0, items[1] > 0
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return Comparison(
@@ -176,7 +175,7 @@ def _right_or_wrong(
     )
 
 
-def _ranked(metric: Ranked, a: Predictions, b: Predictions, plan: Plan) -> Comparison:
+def _ranked(metric: Ranked, a: Any, b: Any, plan: Plan) -> Comparison:
     (value_a, influence_a), (value_b, influence_b) = metric.influence(a), metric.influence(b)
     name = "DeLong" if metric.name == "roc_auc" else "infinitesimal jackknife"
     effect = value_a - value_b
@@ -194,9 +193,7 @@ def _ranked(metric: Ranked, a: Predictions, b: Predictions, plan: Plan) -> Compa
     )
 
 
-def _resampled(
-    metric: Metric, a: Predictions, b: Predictions, plan: Plan, drawn: Mapping[tuple[str, str], Floats] | None
-) -> Floats:
+def _resampled(metric: Metric, a: Any, b: Any, plan: Plan, drawn: Mapping[tuple[str, str], Floats] | None) -> Floats:
     """(R,) differences over resamples of the items, the same items for both."""
     if isinstance(metric, Counted):
         found = kinds(a, b)
@@ -204,9 +201,9 @@ def _resampled(
         return metric.of_tally(found.tally(draws, 0)) - metric.of_tally(found.tally(draws, 1))
     if isinstance(metric, Averaged):
         both = [
-            shared_draws([p], [metric], plan.resamples, plan.seed)[p.contender, metric.name]
+            shared_draws([p], [metric], plan.resamples, plan.seed)[p.contender, metric.source]
             if drawn is None
-            else drawn[p.contender, metric.name]
+            else drawn[p.contender, metric.source]
             for p in (a, b)
         ]
         return metric.of_means(both[0]) - metric.of_means(both[1])
@@ -223,17 +220,18 @@ def corrected(comparisons: Sequence[Comparison], alpha: float = 0.05) -> list[Co
     return found
 
 
-def aligned(contenders: Sequence[Predictions]) -> list[Predictions]:
+def aligned(contenders: Sequence[Judged]) -> list[Judged]:
     """The same predictions with the items and labels in the order of the first contender's.
 
     Raises:
-        DataError: with every contender that has other items, other labels, other gold or an item twice.
+        DataError: with every contender of another task, or with other items, labels or gold, or an item twice.
     """
     first = contenders[0]
+    gold = {item: first.gold_of(i) for i, item in enumerate(first.ids)}
     problems: list[Problem] = []
     result = []
     for p in contenders:
-        wrong = _mismatch(first, p)
+        wrong = _mismatch(first, gold, p)
         if wrong:
             problems.append(
                 Problem(
@@ -250,7 +248,10 @@ def aligned(contenders: Sequence[Predictions]) -> list[Predictions]:
     return result
 
 
-def _mismatch(first: Predictions, p: Predictions) -> str:
+def _mismatch(first: Judged, gold: Mapping[str, object], p: Judged) -> str:
+    task = task_of(first)
+    if task_of(p) is not task:
+        return f"predictions of {task_of(p).name} in place of {task.name}"
     if len(set(p.ids)) != len(p.ids):
         return "an item stands twice"
     if p.labels != first.labels:
@@ -258,14 +259,16 @@ def _mismatch(first: Predictions, p: Predictions) -> str:
     strangers = sorted(set(p.ids) ^ set(first.ids))
     if strangers:
         return f"{len(strangers)} items that only one of them has: {listed(strangers, 5)}"
-    gold = dict(zip(first.ids, first.gold.tolist(), strict=True))
-    other = [i for i, g in zip(p.ids, p.gold.tolist(), strict=True) if g != gold[i]]
-    return f"{len(other)} items with another gold label: {listed(other, 5)}" if other else ""
+    other = differing(p, gold)
+    return f"{len(other)} items with another gold {task.answer}: {listed(other, 5)}" if other else ""
 
 
-def take(p: Predictions, ids: Sequence[str]) -> Predictions:
+def differing(p: Judged, gold: Mapping[str, object]) -> list[str]:
+    """The items whose gold answer is not the one in `gold`."""
+    return [item for i, item in enumerate(p.ids) if p.gold_of(i) != gold[item]]
+
+
+def take(p: P, ids: Sequence[str]) -> P:
     """The items `ids` of `p`, in that order."""
     place = {item: i for i, item in enumerate(p.ids)}
-    rows = np.array([place[item] for item in ids], np.int64)
-    seconds = None if p.seconds is None else p.seconds[rows]
-    return replace(p, ids=tuple(ids), gold=p.gold[rows], output=p.output[rows], scores=p.scores[rows], seconds=seconds)
+    return p.taken(np.array([place[item] for item in ids], np.int64))

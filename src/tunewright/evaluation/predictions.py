@@ -1,5 +1,7 @@
 """Predictions on disk: predictions/CONTENDER.SPLIT.jsonl, a header line and one line an item.
 
+The header names the task (none: classification); what a line holds beside id and seconds is the task's (`shapes`).
+
 Written beside and renamed, so that a file is whole or absent. Numbers are written with every digit that
 they have: evidence computed from the file equals evidence computed from memory.
 """
@@ -7,6 +9,7 @@ they have: evidence computed from the file equals evidence computed from memory.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,19 +18,23 @@ import numpy as np
 
 from tunewright.core.errors import Problem, RunDamaged, listed
 from tunewright.core.files import write_text
-from tunewright.core.records import Predictions
+from tunewright.core.outcomes import Judged
+from tunewright.evaluation.shapes import SHAPES, Shape, shape_of
+from tunewright.evaluation.shapes.common import finite
 
 Role = Literal["tuned", "baseline"]
 VERSION = 1
 LADDER = ("tuned", "majority", "tfidf", "linear")
 _SHOWN = 20
+PLAIN = "classification"
+"""The task of a file that names none."""
 
 
 @dataclass(frozen=True)
 class Contender:
     """Predictions with how the report names their maker and which part it plays."""
 
-    predictions: Predictions
+    predictions: Judged
     title: str
     role: Role = "baseline"
 
@@ -45,6 +52,7 @@ def write(run_folder: Path, contender: Contender) -> Path:
     """
     p = contender.predictions
     path = Path(run_folder) / "predictions" / f"{p.contender}.{p.split}.jsonl"
+    shape = shape_of(p)
     header = {
         "contender": p.contender,
         "title": contender.title,
@@ -52,16 +60,12 @@ def write(run_folder: Path, contender: Contender) -> Path:
         "split": p.split,
         "labels": list(p.labels),
         "version": VERSION,
+        **({} if shape.TASK.name == PLAIN else {"task": shape.TASK.name}),
     }
     lines = [json.dumps(header, ensure_ascii=False)]
     for i, item in enumerate(p.ids):
-        row = {
-            "id": item,
-            "gold": None if p.gold[i] < 0 else p.labels[p.gold[i]],
-            "output": p.labels[p.output[i]],
-            "scores": p.scores[i].tolist(),
-            "seconds": None if p.seconds is None else float(p.seconds[i]),
-        }
+        seconds = None if p.seconds is None else float(p.seconds[i])
+        row = {"id": item, **shape.row(p, i), "seconds": seconds}
         lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False))
     write_text(path, "\n".join(lines) + "\n")
     return path
@@ -83,13 +87,13 @@ def read(path: Path) -> Contender:
     if problems:
         raise _damaged(*problems)
     labels: list[str] = header["labels"]
-    index = {label: i for i, label in enumerate(labels)}
+    shape = SHAPES[header.get("task", PLAIN)]
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
-        row, wrong = _row(line, index)
+        row, wrong = _row(line, labels, shape)
         if row is not None and row["id"] in seen:
             wrong = [*wrong, f"id {row['id']!r} stands on line {seen[row['id']]} too"]
         if row is not None:
@@ -100,7 +104,7 @@ def read(path: Path) -> Contender:
         problems.append(Problem(where=path.name, found="no predictions after the header"))
     if problems:
         raise _damaged(*problems)
-    return _contender(header, rows, index)
+    return _contender(header, rows, shape)
 
 
 def read_all(run_folder: Path, split: str = "test") -> list[Contender]:
@@ -166,6 +170,8 @@ def _header(path: Path, line: str, problems: list[Problem]) -> dict[str, Any]:
     )
     if header.get("role") not in get_args(Role):
         problems.append(Problem(where=f"{where}.role", found=repr(header.get("role")), allowed=listed(get_args(Role))))
+    if header.get("task", PLAIN) not in SHAPES:
+        problems.append(Problem(where=f"{where}.task", found=repr(header["task"]), allowed=listed(list(SHAPES))))
     labels = header.get("labels")
     whole = isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels)
     if not whole or len(set(labels or ())) != len(labels or ()):
@@ -173,7 +179,7 @@ def _header(path: Path, line: str, problems: list[Problem]) -> dict[str, Any]:
     return header
 
 
-def _row(line: str, index: dict[str, int]) -> tuple[dict[str, Any] | None, list[str]]:
+def _row(line: str, labels: Sequence[str], shape: Shape) -> tuple[dict[str, Any] | None, list[str]]:
     """The row, or None, and what is wrong with it."""
     try:
         row = json.loads(line)
@@ -181,36 +187,15 @@ def _row(line: str, index: dict[str, int]) -> tuple[dict[str, Any] | None, list[
         return None, ["not JSON (cut off?)"]
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         return None, ["not an object with an id"]
-    wrong = []
-    if row.get("gold") is not None and row["gold"] not in index:
-        wrong.append(f"gold {row['gold']!r} is not among the header's labels ({listed(list(index))})")
-    if row.get("output") not in index:
-        wrong.append(f"output {row.get('output')!r} is not among the header's labels ({listed(list(index))})")
-    scores = row.get("scores")
-    if not isinstance(scores, list) or len(scores) != len(index) or not all(_number(x) for x in scores):
-        wrong.append(f"scores must be {len(index)} finite numbers, found {str(scores)[:80]}")
-    elif min(scores) < 0 or abs(sum(scores) - 1) > 1e-3:
-        wrong.append(f"scores must be probabilities that sum to 1, found {str(scores)[:80]}")
+    wrong = shape.faults(row, labels)
     seconds = row.get("seconds")
-    if seconds is not None and not (_number(seconds) and seconds >= 0):
+    if seconds is not None and not (finite(seconds) and seconds >= 0):
         wrong.append(f"seconds must be a number of at least 0 or null, found {seconds!r}")
     return row, wrong
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def _contender(header: dict[str, Any], rows: list[dict[str, Any]], index: dict[str, int]) -> Contender:
+def _contender(header: dict[str, Any], rows: list[dict[str, Any]], shape: Shape) -> Contender:
     timed = all(row.get("seconds") is not None for row in rows)
-    predictions = Predictions(
-        contender=header["contender"],
-        split=header["split"],
-        labels=tuple(index),
-        ids=tuple(row["id"] for row in rows),
-        gold=np.array([-1 if row.get("gold") is None else index[row["gold"]] for row in rows], np.int64),
-        output=np.array([index[row["output"]] for row in rows], np.int64),
-        scores=np.array([row["scores"] for row in rows], np.float64),
-        seconds=np.array([row["seconds"] for row in rows], np.float64) if timed else None,
-    )
+    seconds = np.array([row["seconds"] for row in rows], np.float64) if timed else None
+    predictions = shape.predictions((header["contender"], header["split"]), tuple(header["labels"]), rows, seconds)
     return Contender(predictions, header["title"], header["role"])

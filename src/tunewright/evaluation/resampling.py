@@ -15,12 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewright.core.outcomes import Judged
 from tunewright.core.records import Predictions
 from tunewright.core.seeds import key
 from tunewright.metrics import Averaged, Tally
 
 Floats = NDArray[np.float64]
 _CHUNK = 4_000_000
+_RARE = 0.05
+"""Columns with a smaller share of ones are multiplied as sparse."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,18 @@ def kinds(*contenders: Predictions) -> Kinds:
 
 
 def shared_draws(
-    contenders: Sequence[Predictions], metrics: Iterable[Averaged], resamples: int, seed: int
+    contenders: Sequence[Judged], metrics: Iterable[Averaged], resamples: int, seed: int
 ) -> dict[tuple[str, str], Floats]:
-    """(R, K) resampled column means by (contender, metric name), all from one pass over the same resamples.
+    """(R, K) resampled column means by (contender, the metric's `source`), all from one pass over the same resamples.
 
     The contenders must be aligned. Where a metric has no value for a contender it is left out.
     """
-    columns = {
-        (p.contender, metric.name): metric.columns(p)
-        for p in contenders
-        for metric in metrics
-        if metric.undefined(p) is None
-    }
+    metrics = list(metrics)
+    columns: dict[tuple[str, str], Floats] = {}
+    for p in contenders:
+        for metric in metrics:
+            if (p.contender, metric.source) not in columns and metric.undefined(p) is None:
+                columns[p.contender, metric.source] = metric.columns(p)
     if not columns:
         return {}
     drawn = mean_draws(np.concatenate(list(columns.values()), axis=1), resamples, seed)
@@ -81,9 +84,24 @@ def shared_draws(
 
 
 def mean_draws(columns: Floats, resamples: int, seed: int) -> Floats:
-    """(R, M) means of the columns (N, M) over R resamples of the items. Cost: O(R N M), chunked."""
+    """(R, M) means of the columns (N, M) over R resamples of the items.
+
+    Cost: O(R N M), chunked; a column of 0 and few 1 (one label of many) costs its ones, and its sums are exact anyhow.
+    """
     n = len(columns)
-    return np.concatenate([weights @ columns for weights in _weights(n, resamples, seed)]) / n
+    rare = ((columns == 0) | (columns == 1)).all(axis=0) & (np.count_nonzero(columns, axis=0) < _RARE * n)
+    if not rare.any():
+        return np.concatenate([weights @ columns for weights in _weights(n, resamples, seed)]) / n
+    from scipy.sparse import csr_array
+
+    few, many = csr_array(columns[:, rare].T), columns[:, ~rare]
+    drawn = np.empty((resamples, columns.shape[1]))
+    start = 0
+    for weights in _weights(n, resamples, seed):
+        rows = slice(start, start := start + len(weights))
+        drawn[rows, rare] = (few @ weights.T).T
+        drawn[rows, ~rare] = weights @ many
+    return drawn / n
 
 
 def _weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tunewright.core.errors import DataError, Problem, RunDamaged, listed
-from tunewright.core.records import Predictions
-from tunewright.evaluation.compare import take
+from tunewright.core.outcomes import Judged
+from tunewright.evaluation.compare import differing, take
 from tunewright.evaluation.evidence import gather
 from tunewright.evaluation.predictions import Contender, read_all
+from tunewright.evaluation.shapes import shape_of
+from tunewright.metrics import task_of
 
 
 def recompute(run_folder: Path, split: str | None = None, **options: Any) -> dict[str, Any]:
@@ -62,24 +61,29 @@ def compare_runs(folder_a: Path, folder_b: Path, split: str = "test", **options:
         RunDamaged: a run's predictions cannot be read.
         DataError: the runs have no labelled item in common, or do not agree on the gold labels.
     """
-    a, b = _tuned(Path(folder_a), split), _tuned(Path(folder_b), split)
+    a: Any = _tuned(Path(folder_a), split)
+    b: Any = _tuned(Path(folder_b), split)
     name_a, name_b = Path(folder_a).resolve().name, Path(folder_b).resolve().name
     if name_a == name_b:
         name_a, name_b = f"{name_a} (first)", f"{name_b} (second)"
-    labels = tuple(sorted(set(a.labels) | set(b.labels)))
-    a, b = (relabelled(p.supervised(), labels) for p in (a, b))
-    in_b = set(b.ids)
+    where = f"{folder_a} beside {folder_b}"
+    if task_of(a) is not task_of(b):
+        raise DataError(Problem(where=where, found=f"a run of {task_of(a).name} and one of {task_of(b).name}",
+                                allowed="two runs of one task"))  # fmt: skip
+    a, b = shape_of(a).joined(a.supervised(), b.supervised())
+    total_a, total_b, in_b = len(a), len(b), set(b.ids)
     common = [item for item in a.ids if item in in_b]
-    both = _agreeing(take(a, common), take(b, common), (str(folder_a), str(folder_b)))
+    a, b = take(a, common), take(b, common)
+    _agreeing(a, b, where)
     contenders = [
-        Contender(replace(both[1], contender=name_b), name_b, "tuned"),
-        Contender(replace(both[0], contender=name_a), name_a, "baseline"),
+        Contender(replace(b, contender=name_b), name_b, "tuned"),
+        Contender(replace(a, contender=name_a), name_a, "baseline"),
     ]
     evidence = gather(contenders, **options)
-    return {**evidence, "left_out": {name_a: len(a) - len(common), name_b: len(b) - len(common)}}
+    return {**evidence, "left_out": {name_a: total_a - len(common), name_b: total_b - len(common)}}
 
 
-def _tuned(folder: Path, split: str) -> Predictions:
+def _tuned(folder: Path, split: str) -> Judged:
     for contender in read_all(folder, split):
         if contender.role == "tuned":
             return contender.predictions
@@ -92,17 +96,7 @@ def _tuned(folder: Path, split: str) -> Predictions:
     )
 
 
-def relabelled(p: Predictions, labels: Sequence[str]) -> Predictions:
-    """The same predictions over another set of labels that holds all of its own; new ones score 0."""
-    place = np.array([labels.index(label) for label in p.labels], np.int64)
-    scores = np.zeros((len(p), len(labels)))
-    scores[:, place] = p.scores
-    gold = np.where(p.gold >= 0, place[p.gold], -1)
-    return replace(p, labels=tuple(labels), gold=gold, output=place[p.output], scores=scores)
-
-
-def _agreeing(a: Predictions, b: Predictions, names: tuple[str, str]) -> tuple[Predictions, Predictions]:
-    where = f"{names[0]} beside {names[1]}"
+def _agreeing(a: Judged, b: Judged, where: str) -> None:
     if len(a) == 0:
         raise DataError(
             Problem(
@@ -112,14 +106,14 @@ def _agreeing(a: Predictions, b: Predictions, names: tuple[str, str]) -> tuple[P
                 to_do="run both on one file with a fixed test split",
             )
         )
-    other = [item for item, x, y in zip(a.ids, a.gold, b.gold, strict=True) if x != y]
+    answer = task_of(a).answer
+    other = differing(b, {item: a.gold_of(i) for i, item in enumerate(a.ids)})
     if other:
         raise DataError(
             Problem(
                 where=where,
-                found=f"{len(other)} of {len(a)} common items have another gold label: {listed(other, 5)}",
-                allowed="the same gold labels in both runs",
+                found=f"{len(other)} of {len(a)} common items have another gold {answer}: {listed(other, 5)}",
+                allowed=f"the same gold {answer}s in both runs",
                 to_do="evaluate both runs on the same corrected file",
             )
         )
-    return a, b

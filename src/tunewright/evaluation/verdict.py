@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def _sentence(
     alpha: float,
 ) -> str:
     tuned, against = names
-    unit = _Unit(c.metric.percent)
+    unit = _Unit(c.metric.percent, math.isinf(c.metric.bounds[1]))
     ours, theirs = values[tuned.name] or 0.0, values[against.name] or 0.0
     figures = f"{unit.level(ours)} {c.metric.title} against {unit.level(theirs)}"
     if outcome == "can't tell":
@@ -90,15 +91,17 @@ def _interval(c: Comparison, unit: _Unit, sign: int, alpha: float) -> str:
 
 
 class _Unit:
-    """Percentages and percentage points, or plain numbers with three digits."""
+    """Percentages and percentage points, or plain numbers: three decimals, or four digits where the scale is open."""
 
-    def __init__(self, percent: bool) -> None:
-        self.percent = percent
+    def __init__(self, percent: bool, open_scale: bool = False) -> None:
+        self.percent, self.open_scale = percent, open_scale
 
     def level(self, value: float) -> str:
-        return f"{100 * value:.1f}%" if self.percent else f"{value:.3f}"
+        return f"{100 * value:.1f}%" if self.percent else self.bare(value)
 
     def bare(self, value: float) -> str:
+        if self.open_scale:
+            return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:,.4g}"
         return _plain(f"{100 * value:.1f}") if self.percent else _plain(f"{value:.3f}")
 
     def change(self, value: float, signed: bool = False) -> str:

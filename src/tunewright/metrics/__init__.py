@@ -1,9 +1,13 @@
-"""Metrics of classification: Predictions in, one number out. No intervals, no tests: see `evaluation`.
+"""Metrics: predictions in, one number out. No intervals, no tests: see `evaluation`.
 
-Importing this package registers accuracy, balanced_accuracy, precision_*, recall_*, f1_* (macro, micro,
-weighted), mcc, roc_auc, pr_auc, log_loss, brier and ece in the family "metric".
+Importing this package registers each task's metrics in a family of their own (tasks.py):
+    metric              accuracy, balanced_accuracy, precision_*, recall_*, f1_* (macro, micro, weighted), mcc, roc_auc,
+                        pr_auc, log_loss, brier, ece
+    multilabel_metric   f1_*, precision_*, recall_* (micro, macro), f1_samples, subset_accuracy, hamming_loss, log_loss
+    regression_metric   mse, rmse, mae, r2, pearson, spearman
 """
 
+from tunewright.metrics import multilabel, regression, thresholds
 from tunewright.metrics.accuracy import Accuracy, BalancedAccuracy
 from tunewright.metrics.auc import PrAuc, RocAuc
 from tunewright.metrics.calibration import ECE
@@ -22,10 +26,12 @@ from tunewright.metrics.mcc import MCC
 from tunewright.metrics.probability import Brier, LogLoss
 from tunewright.metrics.protocol import Averaged, Counted, Metric, Ranked
 from tunewright.metrics.tally import Tally, confusion, tally
+from tunewright.metrics.tasks import TASKS, Task, task_of
 
 __all__ = [
     "ECE",
     "MCC",
+    "TASKS",
     "Accuracy",
     "Averaged",
     "BalancedAccuracy",
@@ -46,6 +52,11 @@ __all__ = [
     "RecallWeighted",
     "RocAuc",
     "Tally",
+    "Task",
     "confusion",
+    "multilabel",
+    "regression",
     "tally",
+    "task_of",
+    "thresholds",
 ]

@@ -1,8 +1,8 @@
 """What a metric is, and the three ways in which one can be resampled fast.
 
-A metric is a frozen dataclass registered as `@register("metric", NAME)`. It turns Predictions into one
-number and says why where it cannot. It knows no intervals and no tests: `tunewright.evaluation` makes
-them from one of three things that a metric offers:
+A metric is a frozen dataclass registered as `@register(FAMILY, NAME)`, with its task's family (tasks.py). It
+turns predictions of that task's shape into one number and says why where it cannot. It knows no intervals and
+no tests: `tunewright.evaluation` makes them from one of three things that a metric offers:
 
     Counted    a function of counts (right, gold, output a class): resampled through cells, never items
     Averaged   a function of means of per-item columns: resampled by one matrix product
@@ -13,7 +13,7 @@ Axes: N items, C classes, K columns, `...` any number of resamples.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Better = Literal["higher", "lower"]
 
 NO_ITEM = "no item has a label"
+NO_NUMBER = "no item has a number"
 ONE_CLASS = "the items with a label hold one class only"
 
 
@@ -33,7 +34,8 @@ class Metric(Protocol):
     """One number for one contender.
 
     `name` is the registered name, `title` the name in a sentence. `bounds` are the lowest and highest
-    possible values. `percent` says whether a reader expects the value as a percentage.
+    possible values. `percent` says whether a reader expects the value as a percentage. `p` is of the task's own
+    shape: Predictions, LabelSets, Values.
     """
 
     name: ClassVar[str]
@@ -42,13 +44,13 @@ class Metric(Protocol):
     bounds: ClassVar[tuple[float, float]]
     percent: ClassVar[bool]
 
-    def undefined(self, p: Predictions) -> str | None:
+    def undefined(self, p: Any) -> str | None:
         """Why the metric has no value on these items; None where it has one."""
 
-    def value(self, p: Predictions) -> float | None:
+    def value(self, p: Any) -> float | None:
         """The metric over the items that have a label; None exactly where `undefined` gives a reason."""
 
-    def items(self, p: Predictions) -> Floats | None:
+    def items(self, p: Any) -> Floats | None:
         """(N,) scores of the labelled items whose mean is the value; None where it is no mean over items."""
 
 
@@ -60,12 +62,13 @@ class _Base:
     better: ClassVar[Better] = "higher"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     percent: ClassVar[bool] = True
+    no_item: ClassVar[str] = NO_ITEM
 
-    def undefined(self, p: Predictions) -> str | None:
+    def undefined(self, p: Any) -> str | None:
         """Why the metric has no value on these items; None where it has one."""
-        return None if bool((p.gold >= 0).any()) else NO_ITEM
+        return None if bool(p.known().any()) else self.no_item
 
-    def items(self, p: Predictions) -> Floats | None:
+    def items(self, p: Any) -> Floats | None:
         """None: not a mean over items."""
         return None
 
@@ -83,11 +86,22 @@ class Counted(_Base):
 
 
 class Averaged(_Base):
-    """A metric of per-item means. Cost: O(N K) once, O(N K) a resample."""
+    """A metric of per-item means. Cost: O(N K) once, O(N K) a resample.
+
+    `shared` names the columns where several metrics have the very same ones, so that they are resampled once.
+    `binary` says that `items` are 1 where right and 0 where wrong.
+    """
 
     percent: ClassVar[bool] = False
+    shared: ClassVar[str] = ""
+    binary: ClassVar[bool] = False
 
-    def columns(self, p: Predictions) -> Floats:
+    @property
+    def source(self) -> str:
+        """The name of the columns: the metric's own unless they are shared."""
+        return self.shared or self.name
+
+    def columns(self, p: Any) -> Floats:
         """(N, K) numbers of the labelled items."""
         raise NotImplementedError
 
@@ -95,7 +109,7 @@ class Averaged(_Base):
         """(...) values for column means of shape (..., K)."""
         return np.asarray(means[..., 0], np.float64)
 
-    def value(self, p: Predictions) -> float | None:
+    def value(self, p: Any) -> float | None:
         """The metric over the items that have a label; None exactly where `undefined` gives a reason."""
         return None if self.undefined(p) else float(self.of_means(self.columns(p).mean(axis=0)))
 
