@@ -68,11 +68,11 @@ def test_labels_stand_by_frequency_with_their_figures_and_the_rivals(tmp_path: P
     page = outline(write_other(tmp_path / "run", found))
     words = between(page.words(), "Where it is right and wrong, by label", "Is it as sure as it is right?")
     ordered = sorted(found["contenders"][3]["per_label"], key=lambda one: -one["support"])
-    places = [words.index(f" {one['label']} {one['support']} ") for one in ordered]
+    places = [words.index(f" {one['label']} {one['support']:,} ") for one in ordered]
     assert places == sorted(places) and len(places) == len(EMOTIONS)
     assert "F1 of Frozen minilm + linear head" in words
     first, theirs = ordered[0], {one["label"]: one for one in found["contenders"][2]["per_label"]}
-    assert f"{100 * first['recall']['value']:.1f}% [" in words
+    assert all(f" {100 * first[name]['value']:.1f}% [" in words for name in ("f1", "precision", "recall"))
     assert f"Frozen minilm + linear head {100 * theirs[first['label']]['f1']['value']:.1f}%" in words
     assert sum(found.get("class") == "level-bar" for found in page.all("svg")) == len(EMOTIONS)
 
@@ -181,8 +181,8 @@ def test_several_targets_of_a_large_unit(tmp_path: Path) -> None:
     found = regression(("quality", "price", "days"), scale=12_000.0)
     words = outline(write_other(tmp_path / "run", found, 12_000.0)).words()
     assert "by the target quality, the first of 3" in words
-    assert "quality gold 57,600, answer 8,400 price gold 57,600, answer 8,400" in words
-    assert "off by 2.5 times the spread of the targets on average" in words
+    assert "quality: gold 57,600, answer 8,400 price: gold 57,600, answer 8,400" in words
+    assert "off by 2.5 spreads on average" in words
     assert "6,317 [6,077, 6,557]" in words
     data = between(words, "The data and what became of every row", "Speed and memory")
     assert "Targets" in data and "price" in data and "highest 60,000" in data

@@ -25,16 +25,17 @@ OPEN, MOST = 40, 200
 POINTS = 400
 """How many points a scatter plot holds at most."""
 
-LABEL_COLUMNS = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+LABEL_COLUMNS = {"precision": "Precision", "recall": "Recall"}
 TARGET_COLUMNS = ("pearson", "spearman", "r2", "mae", "rmse")
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One label: its figures, its F1 drawn, and the F1 of the contender that the verdict compares with."""
+    """One label: its F1 and its drawing, the other figures, and the F1 of the contender that the verdict compares with."""
 
     label: str
     support: str
+    f1: Figure
     figures: Sequence[Figure]
     rival: str
     bar: Markup | None
@@ -106,14 +107,15 @@ def labels(evidence: Mapping[str, Any]) -> Labels | None:
 
 def _label(one: Mapping[str, Any], theirs: float | None, against: str) -> LabelRow:
     name = shortened(string(one.get("label"), "(none)"), 60)
-    figures = [write_figure(column, one.get(column)) for column in LABEL_COLUMNS]
-    told = f"F1 of {name}: {figures[-1].text} {figures[-1].bounds or figures[-1].reason}".strip()
+    f1 = write_figure("f1", one.get("f1"))
+    told = f"F1 of {name}: {f1.text} {f1.bounds or f1.reason}".strip()
     theirs_told = write_figure("f1", {"value": theirs}).text if theirs is not None else ABSENT
     if theirs is not None:
         told += f"; {against} {theirs_told}"
     interval = read_interval(one.get("f1"))
     bar = None if interval.value is None else charts.level_bar(interval, theirs, told)
-    return LabelRow(name, count(one.get("support")), figures, theirs_told, bar)
+    others = [write_figure(column, one.get(column)) for column in LABEL_COLUMNS]
+    return LabelRow(name, count(one.get("support")), f1, others, theirs_told, bar)
 
 
 def targets(evidence: Mapping[str, Any]) -> Targets | None:

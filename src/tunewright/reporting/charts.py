@@ -106,10 +106,11 @@ def strip_axis(axis: tuple[float, float], write: Callable[[float], str] | None =
     Ticks are percentages unless `write` prints them.
     """
     scale = Scale(*axis, 2.0, 98.0)
+    edge = 3 if write is None else 8  # percentages are short
     write = write or partial(percent, digits=0 if axis[1] - axis[0] > 0.03 else 1)
     parts = []
     for tick in ticks(*axis):
-        anchor = "start" if scale(tick) < 3 else "end" if scale(tick) > 97 else "middle"
+        anchor = "start" if scale(tick) < edge else "end" if scale(tick) > 100 - edge else "middle"
         parts.append(label(scale(tick), 16, write(tick), anchor=anchor))
     return element("svg", *parts, class_="strip", width="100%", height=24, aria_hidden="true")
 

@@ -41,6 +41,7 @@ class Part:
     word: str
     texts: Sequence[str]
     wrong: bool = False
+    tail: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,10 @@ def _numbers(row: Mapping[str, Any], names: Sequence[str]) -> list[Part]:
     if len(pairs) == 1:
         return [Part("gold", [pairs[0][0]]), Part("answer", [pairs[0][1]]), Part("off by", [error], wrong=True)]
     parts = [
-        Part(quote(name, 40, 40).head, [f"gold {ours}, answer {said}"])
+        Part(f"{quote(name, 40, 40).head}: gold {ours}, answer", [said])
         for name, (ours, said) in zip(names, pairs[:TARGETS], strict=False)
     ]
-    return [*parts, Part("off by", [f"{error} times the spread of the targets on average"], wrong=True)]
+    return [*parts, Part("off by", [error], wrong=True, tail="spreads on average")]
 
 
 def flips(files: RunFiles) -> Flips | None:
