@@ -142,6 +142,26 @@ def test_the_contender_without_a_value_is_last_and_the_lower_error_first(tmp_pat
         assert first.index(lead[metric]) == min(first.index(one) for one in lead.values())
 
 
+def test_no_value_stands_below_a_value_under_zero(tmp_path: Path) -> None:
+    found = regression()
+    found["contenders"][1]["metrics"]["pearson"].update(value=-0.2, low=-0.3, high=-0.1)
+    first = between(outline(write_other(tmp_path / "run", found)).words(), "The ladder of contenders", "Every metric")
+    assert first.index("TF-IDF + ridge") < first.index("Training mean")
+    assert [line[0] for line in standings.ladder(found).lines][2:] == ["TF-IDF + ridge", "Training mean"]
+
+
+def test_metrics_of_different_units_have_axes_of_their_own(tmp_path: Path) -> None:
+    """Small errors are told apart in the drawing, and large ones do not squeeze the correlations."""
+    for scale in (0.001, 12_000.0):
+        page = render(write_other(tmp_path / str(scale), regression(scale=scale), scale)).read_text(encoding="utf-8")
+        ladder = Outline(
+            page[page.index('<div class="pair">\n<figure class="forest">') : page.index("<h3>Every metric")]
+        )
+        rings = [float(str(found["cx"]).rstrip("%")) for found in ladder.all("circle")]
+        assert len(rings) == 5  # three rungs with an error, two with a correlation
+        assert max(rings[:2]) - min(rings[:2]) > 40 and max(rings[2:]) - min(rings[2:]) > 40
+
+
 def test_gold_is_drawn_against_the_answers_of_two_contenders(tmp_path: Path) -> None:
     page = outline(write_other(tmp_path / "run", regression()))
     clouds = [found for found in page.all("g") if str(found.get("class")).startswith("cloud")]
@@ -217,6 +237,7 @@ def test_validation_curves_follow_the_task(tmp_path: Path) -> None:
         words = outline(write_other(tmp_path / task, MAKE[task]())).words()
         part = between(words, "Validation metrics", "Learning rate")
         assert all(title in part for title in titles)
+        assert (" 75% " in part or " 70% " in part or " 50% " in part) == (task == "multilabel")
         assert ("75.7%" in words) == (task == "multilabel") and ("0.757" in words) == (task == "regression")
 
 

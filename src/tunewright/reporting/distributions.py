@@ -16,20 +16,21 @@ Points = Sequence[tuple[float, float]]
 def scatter(points: Points, axis: tuple[float, float], tuned: bool, title: str, description: str) -> Markup:
     """One mark an item: gold across, answer upright, on one axis for both; on the diagonal the two agree."""
     height, foot = 390, 342
-    across, up = Scale(*axis, LEFT, RIGHT), Scale(*axis, foot, TOP)
+    start = LEFT + 1.6 * max(0, max(len(compact(tick)) for tick in (*ticks(*axis, 5), 0.0)) - 4)
+    across, up = Scale(*axis, start, RIGHT), Scale(*axis, foot, TOP)
     parts = []
     for tick in ticks(*axis, 5):
-        parts.append(segment(LEFT, up(tick), RIGHT, up(tick), "grid"))
+        parts.append(segment(start, up(tick), RIGHT, up(tick), "grid"))
         parts.append(segment(across(tick), TOP, across(tick), foot, "grid"))
-        parts.append(label(LEFT, up(tick) + 4, compact(tick), anchor="end", dx=-8))
+        parts.append(label(start, up(tick) + 4, compact(tick), anchor="end", dx=-8))
         parts.append(label(across(tick), foot + 17, compact(tick)))
-    parts.append(segment(LEFT, foot, RIGHT, foot, "axis"))
+    parts.append(segment(start, foot, RIGHT, foot, "axis"))
     kind = "tuned" if tuned else "rival"
     marks = (element("circle", cx=share(across(x)), cy=round(up(y), 1), r=3.6 if tuned else 3.2) for x, y in points)
     parts.append(element("g", *marks, class_=f"cloud {kind}"))
-    parts.append(segment(LEFT, foot, RIGHT, TOP, "diagonal above"))
-    parts.append(label(LEFT, TOP + 12, "answer", anchor="start", class_="unit", dx=6))
-    parts.append(label((LEFT + RIGHT) / 2, height - 8, "gold value", class_="unit"))
+    parts.append(segment(start, foot, RIGHT, TOP, "diagonal above"))
+    parts.append(label(start, TOP + 12, "answer", anchor="start", class_="unit", dx=6))
+    parts.append(label((start + RIGHT) / 2, height - 8, "gold value", class_="unit"))
     return picture(title, description, height, *parts)
 
 
