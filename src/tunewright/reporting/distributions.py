@@ -16,10 +16,12 @@ Points = Sequence[tuple[float, float]]
 def scatter(points: Points, axis: tuple[float, float], tuned: bool, title: str, description: str) -> Markup:
     """One mark an item: gold across, answer upright, on one axis for both; on the diagonal the two agree."""
     height, foot = 390, 342
-    start = LEFT + 1.6 * max(0, max(len(compact(tick)) for tick in (*ticks(*axis, 5), 0.0)) - 4)
+    longest = max((len(compact(tick)) for tick in ticks(*axis, 5)), default=0)
+    marked = ticks(*axis, 7 if longest < 4 else 5)
+    start = LEFT + 1.6 * max(0, longest - 4)
     across, up = Scale(*axis, start, RIGHT), Scale(*axis, foot, TOP)
     parts = []
-    for tick in ticks(*axis, 5):
+    for tick in marked:
         parts.append(segment(start, up(tick), RIGHT, up(tick), "grid"))
         parts.append(segment(across(tick), TOP, across(tick), foot, "grid"))
         parts.append(label(start, up(tick) + 4, compact(tick), anchor="end", dx=-8))

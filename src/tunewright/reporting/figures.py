@@ -16,7 +16,7 @@ TITLES = {
     "f1_micro": "F1, micro",
     "f1_weighted": "F1, weighted",
     "f1_samples": "F1, per item",
-    "subset_accuracy": "Exact-set accuracy (every label right)",
+    "subset_accuracy": "Exact-set accuracy",
     "precision_macro": "Precision, macro",
     "precision_micro": "Precision, micro",
     "precision_weighted": "Precision, weighted",
