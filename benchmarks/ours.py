@@ -24,6 +24,7 @@ def ours(
     from tunewright.models.loading import find, load, tokenizing
     from tunewright.models.scoring import score
     from tunewright.recipe import parse
+    from tunewright.tasks import Bound
     from tunewright.training import train
 
     seconds: dict[str, float] = {"imports": time.perf_counter() - began}
@@ -40,11 +41,11 @@ def ours(
         for i, (text, y) in enumerate(zip(train_texts, train_labels, strict=True))
     ]
     held = [Record(f"v{i}", text, None, Source("", i)) for i, text in enumerate(valid_texts)]
-    places = {name: i for i, name in enumerate(labels)}
+    bound = Bound.of("classification", labels, [r.label for r in rows if r.label is not None])
     limit = min(settings.max_length, loaded.limit)
-    examples = encode(rows, tokenizing(loaded.tokenizer), places, limit)
-    valid = encode(held, tokenizing(loaded.tokenizer), places, limit)
-    job = prepare_fit(recipe, loaded, examples, [], labels)
+    examples = encode(rows, tokenizing(loaded.tokenizer), bound.target, limit)
+    valid = encode(held, tokenizing(loaded.tokenizer), bound.target, limit)
+    job = prepare_fit(recipe, loaded, examples, [], bound)
     seconds["encode"] = time.perf_counter() - began
 
     seen: list[list[int]] = []
@@ -73,7 +74,7 @@ def ours(
 
     probe = None
     if settings.probe:
-        again = prepare_fit(recipe, load(find(settings.model), labels, settings.seed), examples, [], labels)
+        again = prepare_fit(recipe, load(find(settings.model), labels, settings.seed), examples, [], bound)
         again.model.eval()
         again.model.get_input_embeddings().train()
         batch = pack(examples[:PROBE_ROWS])

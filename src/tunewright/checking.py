@@ -24,6 +24,7 @@ from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find, load, tokenizing
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.recipe import Recipe
+from tunewright.tasks import TASKS
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
@@ -65,10 +66,10 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
     device = found.gather(lambda: chosen_device(recipe.model.device))
     if prepared is not None:
-        _describe(prepared, found)
+        _describe(prepared, recipe.task, found)
     if prepared is not None and place is not None and device is not None:
         labels = list(prepared.labels)
-        loaded = found.gather(lambda: load(place, labels, recipe.seed))
+        loaded = found.gather(lambda: load(place, labels, recipe.seed, TASKS[recipe.task].problem))
         if loaded is not None:
             _lengths(recipe, prepared, loaded, found)
             _model_facts(recipe, prepared, loaded, found)
@@ -98,7 +99,7 @@ def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
     return data_side.prepare(data_side.gather(options), options, recipe.seed)
 
 
-def _describe(prepared: data_side.Prepared, found: Findings) -> None:
+def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     found.warnings += prepared.warnings
     sizes = {name: len(part) for name, part in prepared.splits.items()}
     if sizes["test"] < 100:
@@ -110,9 +111,10 @@ def _describe(prepared: data_side.Prepared, found: Findings) -> None:
         found.errors.append(Problem(where="test split", found=counted(sizes["test"], "row"), allowed="at least 2"))
         found.exit_code = found.exit_code or 3
     found.facts["splits"] = sizes
-    found.facts["classes"] = {
-        label: sum(r.label == label for part in prepared.splits.values() for r in part) for label in prepared.labels
-    }
+    said = data_side.card(prepared)
+    found.facts["task"] = task
+    found.facts["classes"] = {row["label"]: row["train"] + row["validation"] + row["test"] for row in said["classes"]}
+    found.facts |= {name: said[name] for name in ("targets", "labels_per_item") if name in said}
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
     found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}
@@ -129,7 +131,7 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
         )  # fmt: skip
         found.exit_code = found.exit_code or 2
     records = [r for part in prepared.splits.values() for r in part]
-    examples = encode(records, tokenizing(loaded.tokenizer), {n: i for i, n in enumerate(loaded.labels)}, limit)
+    examples = encode(records, tokenizing(loaded.tokenizer), lambda label: None, limit)
     full = np.array([e.full for e in examples])
     cut = int((full > limit).sum())
     found.facts["tokens"] = {

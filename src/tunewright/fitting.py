@@ -6,22 +6,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from tunewright.core import registry
 from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RunDamaged
-from tunewright.core.records import Predictions
+from tunewright.core.outcomes import Judged
 from tunewright.core.seeds import key
-from tunewright.core.tensors import Adaptation, BoundUpdate, Facts, Objective, Parameters, Pool, Report, trainable
+from tunewright.core.tensors import Adaptation, BoundUpdate, Objective, Parameters, Pool, Report, trainable
 from tunewright.encoding import Example, collate
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
+from tunewright.models.saving import Saved
 from tunewright.models.scoring import score
 from tunewright.recipe import Recipe
 from tunewright.schedules import Scaled
+from tunewright.tasks import Bound
 from tunewright.training import Checkpoints, Patience, Plan, State, Windows, train
 from tunewright.training.checkpoint import restore
 from tunewright.updates import Clip
@@ -51,6 +52,7 @@ class Fit:
 
     recipe: Recipe
     loaded: Loaded
+    bound: Bound
     model: Any
     forward: ModelForward
     parameters: Parameters
@@ -97,7 +99,7 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
 
 
 def prepare_fit(
-    recipe: Recipe, loaded: Loaded, training: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]
+    recipe: Recipe, loaded: Loaded, training: Sequence[Example], validation: Sequence[Example], bound: Bound
 ) -> Fit:
     """Builds the objects that the recipe names around a loaded model. Draws nothing at random but the adaptation."""
     t = recipe.training
@@ -109,26 +111,27 @@ def prepare_fit(
     live = rows.install(inner, [torch.from_numpy(e.tokens) for e in supervised])
     model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
-    forward = ModelForward(model, layout=layout, precision=chosen(recipe.model.precision, recipe.model.device))
+    precision = chosen(recipe.model.precision, recipe.model.device)
+    forward = ModelForward(model, layout=layout, precision=precision, scale=bound.scale)
     parameters = trainable(model)
     examples = {e.id: e for e in supervised}
     lengths = {e.id: len(e) for e in supervised}
-    counts = np.bincount([e.target for e in supervised if e.target is not None], minlength=len(labels))
+    targets = [e.target for e in supervised if e.target is not None]
     objective: Any = registry.build("objective", recipe.objective)
     if hasattr(objective, "prepare"):
-        objective = objective.prepare(Facts(tuple(labels), tuple(int(n) for n in counts)))
+        objective = objective.prepare(bound.facts(targets))
     plan = Plan.of(
         len(examples), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps
     )
-    pool = Pool(list(examples), [labels[e.target or 0] for e in supervised], list(lengths.values()))
+    pool = Pool(list(examples), bound.groups(targets), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
     windows = Windows(sampler, collate(examples, recipe.seed), lengths, plan, micro_tokens=t.micro_tokens)
     chain, rate = _update(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
     update = chain.bind(parameters)
     metric = t.stop.metric
-    higher = metric != "loss" and registry.members("metric")[metric].better == "higher"  # type: ignore[attr-defined]
+    higher = metric != "loss" and registry.members(bound.task.family)[metric].better == "higher"  # type: ignore[attr-defined]
     return Fit(
-        recipe, loaded, model, forward, parameters, objective, windows, update, plan, validation,
+        recipe, loaded, bound, model, forward, parameters, objective, windows, update, plan, validation,
         Patience(higher, t.stop.patience, t.stop.least), rate, _notes(forward, live, recipe),
     )  # fmt: skip
 
@@ -256,28 +259,33 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     return Resumed(state.step, tuple(damaged))
 
 
-def predictions(
-    forward: ModelForward, examples: Sequence[Example], labels: Sequence[str], contender: str, split: str
-) -> Predictions:
-    """What the model says of every example."""
-    scores, seconds = score(forward, examples)
-    gold = np.array([-1 if e.target is None else e.target for e in examples], dtype=np.int64)
-    return Predictions(
-        contender, split, tuple(labels), tuple(e.id for e in examples), gold,
-        scores.argmax(1).astype(np.int64), scores, seconds,
+def opened(saved: Saved) -> tuple[Bound, ModelForward]:
+    """A saved model ready to predict, and its task."""
+    bound = Bound.from_card(saved.card)
+    forward = ModelForward(
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=bound.scale, fixed=True  # type: ignore[arg-type]
     )  # fmt: skip
+    return bound, forward
+
+
+def predictions(forward: ModelForward, bound: Bound, examples: Sequence[Example], contender: str, split: str) -> Judged:
+    """What the model says of every example."""
+    answers, seconds = score(forward, examples, activation=bound.task.activation)
+    return bound.judged(contender, split, examples, answers, seconds)
 
 
 def _validate(job: Fit, checkpoints: Checkpoints) -> Validated:
     for parameter in job.parameters.values():
         parameter.grad = None  # the next step makes its own; a validation has better use for the memory
-    found = predictions(job.forward, job.validation, job.loaded.labels, "tuned", "validation")
-    known = registry.members("metric")
-    names = {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"}
+    answers, seconds = score(job.forward, job.validation, activation=job.bound.task.activation)
+    found = job.bound.settled(job.validation, answers).judged("tuned", "validation", job.validation, answers, seconds)
+    known = registry.members(job.bound.task.family)
+    names = dict(job.bound.task.shown)
     wanted = job.recipe.training.stop.metric
-    names.setdefault(wanted, wanted)
+    watched = next((shown for shown, name in names.items() if wanted in (shown, name)), wanted)
+    names.setdefault(watched, wanted)
     metrics = {shown: known[name]().value(found) for shown, name in names.items()}
-    best = job.stopping.saw(metrics[wanted], job.step)
+    best = job.stopping.saw(metrics[watched], job.step)
     if best and job.recipe.training.keep == "best":
         checkpoints.save_best(job.step, job.parameters, {"metrics": metrics})
     return Validated(job.step, job.epoch(job.step), metrics, best)

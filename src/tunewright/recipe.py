@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
 
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError, closest, listed
@@ -47,6 +47,7 @@ def _path(value: str) -> str:
 
 
 Files = Annotated[tuple[Annotated[str, AfterValidator(_path)], ...], BeforeValidator(_list)]
+Columns_ = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
 Count = Annotated[int, Ge(1), Le(2**40)]
 Real = BeforeValidator(_number)
 
@@ -63,11 +64,16 @@ class SharesPart(_Part):
 
 
 class DataPart(_Part):
-    """Files and columns, and what is done with labels, duplicates, conflicts and splits."""
+    """Files and columns, and what is done with labels, duplicates, conflicts and splits.
+
+    `label` names several columns for several targets of a regression, or for 0/1 columns of several labels; `separator`
+    is what stands between several labels in one column (found out where it is left out).
+    """
 
     train: Annotated[Files, Field(min_length=1)]
     text: str
-    label: str
+    label: Columns_
+    separator: str | None = None
     pair: str | None = None
     validation: Files = ()
     test: Files = ()
@@ -80,6 +86,10 @@ class DataPart(_Part):
     conflicts: Literal["drop", "majority", "keep"] = "drop"
     duplicates: bool = True
     limit: Annotated[int, Ge(10), Le(2**40)] | None = None
+
+    @field_serializer("label")
+    def _one(self, label: tuple[str, ...]) -> str | list[str]:
+        return label[0] if len(label) == 1 else list(label)
 
 
 class ModelPart(_Part):
@@ -94,9 +104,12 @@ class ModelPart(_Part):
 
 
 class StopPart(_Part):
-    """Early stopping: after `patience` validations without a better `metric`; None never stops early."""
+    """Early stopping: after `patience` validations without a better `metric`; None never stops early.
 
-    metric: str = "f1_macro"
+    A metric that is left out is the task's.
+    """
+
+    metric: str = ""
     patience: Count | None = None
     least: Annotated[float, Ge(0), Real] = 0.0
 
@@ -121,22 +134,23 @@ class TrainingPart(_Part):
 
 
 class EvaluationPart(_Part):
-    """What the tuned model is compared with, and how sure one wants to be."""
+    """What the tuned model is compared with, by which metric (the task's, where it is left out), and how sure one wants
+    to be."""
 
-    metric: str = "accuracy"
+    metric: str = ""
     baselines: tuple[Literal["majority", "tfidf", "linear"], ...] = ("majority", "tfidf", "linear")
     confidence: Annotated[float, Gt(0.5), Lt(1)] = 0.95
     resamples: Annotated[int, Ge(100)] = 2000
 
 
 class Recipe(_Part):
-    """Everything about a run. Component options are built, and so checked, by `components`."""
+    """Everything about a run, as `parse` makes it: what depends on the task is filled in there."""
 
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "multilabel", "regression"] = "classification"
     data: DataPart
     model: ModelPart
     adaptation: Any = "full"
-    objective: Any = "cross_entropy"
+    objective: Any = None
     training: TrainingPart = TrainingPart()
     evaluation: EvaluationPart = EvaluationPart()
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
@@ -174,7 +188,9 @@ class Recipe(_Part):
 
         return Options(
             train=placed(d.train),
-            columns=Columns(d.text, d.label, d.pair),
+            columns=Columns(d.text, d.label[0] if len(d.label) == 1 else d.label, d.pair),
+            task=self.task,
+            separator=d.separator,
             validation=placed(d.validation),
             test=placed(d.test),
             form=Form(format=d.format, header=d.header, delimiter=d.delimiter, encoding=d.encoding),
@@ -207,9 +223,7 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
             Problem(where=where, found=f"{type(value).__name__}", allowed="keys with values, such as `model: minilm`")
         )
     families()
-    value = dict(value)
-    if isinstance(value.get("model"), str):
-        value["model"] = {"name": value["model"]}
+    value = _filled(value)
     problems: list[Problem] = []
     recipe = None
     try:
@@ -220,7 +234,7 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
     assert isinstance(training, Mapping)
     specs = {
         "adaptation": value.get("adaptation", "full"),
-        "objective": value.get("objective", "cross_entropy"),
+        "objective": value["objective"],
         **{f"training.{n}": training[n] for n in ("schedule", "update", "sampler") if n in training},
     }
     for place, spec in specs.items():
@@ -229,7 +243,7 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
         except RecipeError as error:
             problems += error.problems
     if recipe is not None:
-        problems += _metrics(recipe)
+        problems += [*_metrics(recipe), *_fits(recipe)]
         shares = recipe.data.shares
         if shares.validation + shares.test >= 1:
             problems.append(
@@ -242,6 +256,63 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
     return recipe.model_copy(update={**tidy, "training": recipe.training.model_copy(update=inner)})
 
 
+def _filled(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with what depends on its task written out; `model: minilm` is the name of a model."""
+    from tunewright.tasks import TASKS
+
+    value = dict(value)
+    if isinstance(value.get("model"), str):
+        value["model"] = {"name": value["model"]}
+    name = value.get("task", "classification")
+    task = TASKS.get(name if isinstance(name, str) else "", TASKS["classification"])
+    value["objective"] = value.get("objective") or task.objective
+    for part, inner, wanted in (("evaluation", (), task.metric), ("training", ("stop",), task.stop)):
+        place = value[part] = _own(value.get(part))
+        for step in inner:
+            if isinstance(place, dict):
+                place[step] = _own(place.get(step))
+                place = place[step]
+        if isinstance(place, dict) and not place.get("metric"):
+            place["metric"] = wanted
+    return value
+
+
+def _own(part: Any) -> Any:
+    return dict(part or {}) if part is None or isinstance(part, Mapping) else part
+
+
+def _fits(recipe: Recipe) -> list[Problem]:
+    """What does not go with the task."""
+    from tunewright.tasks import TASKS
+
+    task, problems = TASKS[recipe.task], list[Problem]()
+    known = registry.members("objective")
+    name = next(iter(recipe.objective)) if isinstance(recipe.objective, Mapping) else str(recipe.objective)
+    if name in known and known[name].fits != task.fits:  # type: ignore[attr-defined]
+        fitting = sorted(n for n, member in known.items() if member.fits == task.fits)  # type: ignore[attr-defined]
+        problems.append(
+            Problem(where="objective", found=f"{name} is not for {recipe.task}", allowed=listed(fitting),
+                    to_do=f"choose {task.objective}, or leave the key out")
+        )  # fmt: skip
+    if task.fits == "classes" and len(recipe.data.label) > 1:
+        problems.append(
+            Problem(where="data.label", found=f"{len(recipe.data.label)} columns", allowed="one for classification",
+                    to_do="name one column, or set task: multilabel or regression")
+        )  # fmt: skip
+    if task.fits != "labels" and recipe.data.separator is not None:
+        problems.append(
+            Problem(where="data.separator", found=repr(recipe.data.separator), allowed="a key of task: multilabel",
+                    to_do="remove it, or set the task")
+        )  # fmt: skip
+    sampler = recipe.training.sampler
+    if task.fits == "numbers" and (sampler == "balanced" or (isinstance(sampler, Mapping) and "balanced" in sampler)):
+        problems.append(
+            Problem(where="training.sampler", found="balanced, which needs classes", allowed="shuffle or length_aware",
+                    to_do="choose another sampler")
+        )  # fmt: skip
+    return problems
+
+
 def _numbers(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _numbers(v) for k, v in value.items()}
@@ -251,13 +322,18 @@ def _numbers(value: Any) -> Any:
 
 
 def _metrics(recipe: Recipe) -> list[Problem]:
-    known = sorted(registry.members("metric"))
+    from tunewright.tasks import TASKS
+
+    known = sorted(registry.members(TASKS[recipe.task].family))
     out = []
-    asked = (("evaluation.metric", recipe.evaluation.metric, known), ("training.stop.metric", recipe.training.stop.metric, [*known, "loss"]))  # fmt: skip  # noqa: E501
+    asked = (
+        ("evaluation.metric", recipe.evaluation.metric, known),
+        ("training.stop.metric", recipe.training.stop.metric, [*known, "loss"]),
+    )
     for where, name, allowed in asked:
         if name not in allowed:
             out.append(
-                Problem(where=where, found=f"there is no metric {name!r}", allowed=listed(allowed, 40),
+                Problem(where=where, found=f"there is no metric {name!r} for {recipe.task}", allowed=listed(allowed, 40),
                         to_do=closest(name, allowed) or "choose one of these")
             )  # fmt: skip
     return out

@@ -20,15 +20,15 @@ from tunewright.core.records import Record
 from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import predictions
+from tunewright.fitting import opened, predictions
 from tunewright.identity import base_model
 from tunewright.ladder import baseline
-from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded, find, tokenizing
 from tunewright.models.loading import load as load_base
 from tunewright.models.saving import Saved, open_saved
 from tunewright.predicting import Predictor, load
 from tunewright.recipe import Recipe, families, read
+from tunewright.tasks import TASKS, Bound
 from tunewright.tracking import RunFolder
 
 
@@ -60,7 +60,7 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
     families()
     saved = _saved(run_folder)
     splits = data_side.load(run_folder / "data")
-    items, left_out = _items(recipe, saved, splits, data)
+    items, left_out = _items(run_folder, recipe, saved, splits, data)
     made, missing = _contenders(run_folder, recipe, saved, {**splits, "test": items})
     place = run_folder / "evaluations" / data.stem
     for contender in made:
@@ -80,22 +80,20 @@ def _contenders(
 ) -> tuple[list[Contender], dict[str, str]]:
     """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
     limit = int(saved.card.get("max_tokens") or saved.limit)
-    tokenize, labels = tokenizing(saved.tokenizer), {n: i for i, n in enumerate(saved.labels)}
+    tokenize, (bound, forward) = tokenizing(saved.tokenizer), opened(saved)
 
     def encoded(*names: str) -> dict[str, list[Example]]:
-        return {name: encode(splits[name], tokenize, labels, limit) for name in names}
+        return {name: encode(splits[name], tokenize, bound.target, limit) for name in names}
 
-    layout, precision = saved.card.get("layout"), saved.precision
-    forward = ModelForward(saved.model, layout=layout, precision=precision, fixed=True)  # type: ignore[arg-type]
-    tuned = predictions(forward, encoded("test")["test"], saved.labels, "tuned", "test")
+    tuned = predictions(forward, bound, encoded("test")["test"], "tuned", "test")
     made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
         try:
             made.append(
                 baseline(
-                    name, recipe, splits, saved.labels,
-                    lambda: (_base_of(run_folder, recipe, saved.labels), encoded("train", "validation", "test")),
+                    name, recipe, splits, bound,
+                    lambda: (_base_of(run_folder, recipe, bound), encoded("train", "validation", "test")),
                 )
             )  # fmt: skip
         except ModelError as error:
@@ -104,20 +102,22 @@ def _contenders(
 
 
 def _items(
-    recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]], data: Path
+    run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]], data: Path
 ) -> tuple[list[Record], dict[str, int]]:
     """The rows of a file that a model can be judged on, and how many are left out for which reason."""
     options = replace(recipe.options(), train=(), validation=(), test=(str(data.resolve()),))
-    rows = data_side.read(data, options.columns, options.form, None)
+    card = json.loads((run_folder / "data" / "card.json").read_text(encoding="utf-8"))
+    options = replace(options, separator=card.get("separator"))
+    target = data_side.target_of(options)
+    rows = data_side.read(data, options.columns, options.form, None, target)
     seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
     items, why = list[Record](), Counter[str]()
-    for i, row in enumerate(rows.rows):
-        label = recipe.data.label_map.get(row.label, row.label) if row.label is not None else None
+    for i, (row, (label, reason)) in enumerate(zip(rows.rows, data_side.answers(rows, options), strict=True)):
         if label is None:
-            why["without a label"] += 1
+            why["without a label" if reason == "missing_label" else f"whose label is no answer ({reason})"] += 1
         elif not row.text or not row.text.strip():
             why["without a text"] += 1
-        elif label not in saved.labels:
+        elif not target.knows(label, saved.labels):
             why["with a label that the model does not know"] += 1
         elif (row.text.strip(), row.pair) in seen:
             why["seen in training"] += 1
@@ -133,7 +133,7 @@ def _items(
     return items, dict(why)
 
 
-def _base_of(run_folder: Path, recipe: Recipe, labels: Sequence[str]) -> Loaded:
+def _base_of(run_folder: Path, recipe: Recipe, bound: Bound) -> Loaded:
     """The base model that a run began with.
 
     Raises:
@@ -144,7 +144,7 @@ def _base_of(run_folder: Path, recipe: Recipe, labels: Sequence[str]) -> Loaded:
         raise ModelError(
             Problem(where=f"model {found.name}", found="the base model is not the one of the run any more")
         )
-    return load_base(found, labels, recipe.seed)
+    return load_base(found, bound.labels, recipe.seed, bound.task.problem)
 
 
 def _saved(run_folder: Path) -> Saved:
@@ -176,10 +176,7 @@ def is_file(source: str) -> bool:
 def predict_lines(run_folder: Path, texts: Sequence[str], pair: str | None = None) -> list[dict[str, Any]]:
     """The prediction of each text, each with the second text `pair` where the model reads two."""
     found = load(run_folder).predict(texts, None if pair is None else [pair] * len(texts))
-    return [
-        {"text": text, "label": p.label, "probability": p.probability, "scores": p.scores}
-        for text, p in zip(texts, found, strict=True)
-    ]
+    return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
 
 
 def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | None) -> tuple[Path, int]:
@@ -203,35 +200,23 @@ def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | N
     ]
     lines += [(event.source.line, None, None, event.reason) for event in rows.events]
     lines.sort(key=lambda line: line[0])
-    write_text(out, _csv(lines, predictor.labels) if out.suffix == ".csv" else _jsonl(lines))
+    write_text(out, _csv(lines, predictor.columns) if out.suffix == ".csv" else _jsonl(lines))
     return out, len(lines)
 
 
-def _csv(lines: Sequence[Any], labels: Sequence[str]) -> str:
+def _csv(lines: Sequence[Any], columns: Sequence[str]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["line", "text", "label", "probability", *(f"p_{label}" for label in labels), "problem"])
+    writer.writerow(["line", "text", *columns, "problem"])
     for line, text, p, problem in lines:
-        scores = ["" for _ in labels] if p is None else [f"{p.scores[label]:.6f}" for label in labels]
-        writer.writerow(
-            [
-                line,
-                text or "",
-                "" if p is None else p.label,
-                "" if p is None else f"{p.probability:.6f}",
-                *scores,
-                problem,
-            ]
-        )
+        writer.writerow([line, text or "", *([""] * len(columns) if p is None else p.cells()), problem])
     return buffer.getvalue()
 
 
 def _jsonl(lines: Sequence[Any]) -> str:
     return "".join(
         json.dumps(
-            {"line": line, "text": text, "label": None if p is None else p.label,
-             "probability": None if p is None else p.probability, "scores": None if p is None else p.scores,
-             **({"problem": problem} if problem else {})},
+            {"line": line, "text": text, **({} if p is None else p.as_json()), **({"problem": problem} if problem else {})},
             ensure_ascii=False,
         ) + "\n"
         for line, text, p, problem in lines
@@ -247,8 +232,10 @@ def facts_of(run_folder: Path) -> dict[str, Any]:
     recipe = recipe_of(run_folder)
     folder = RunFolder(run_folder)
     evidence = folder.findings()
+    deciding = (evidence.get("verdict") or {}).get("metric") or "accuracy"
+    shown = dict.fromkeys([deciding, *TASKS[recipe.task].shown.values()])
     figures = {
-        c["name"]: {name: c["metrics"][name] for name in ("accuracy", "f1_macro", "log_loss") if name in c["metrics"]}
+        c["name"]: {name: c["metrics"][name] for name in shown if name in c["metrics"]}
         for c in evidence.get("contenders", [])
     }
     return {"recipe": recipe.dump(), "run": folder.facts(), "verdict": evidence.get("verdict"), "figures": figures}

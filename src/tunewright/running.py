@@ -26,16 +26,19 @@ from tunewright.core.tensors import Report
 from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import Fit, Resumed, Validated, fit, predictions, prepare_fit
+from tunewright.fitting import Fit, Resumed, Validated, fit, opened, predictions, prepare_fit
 from tunewright.identity import absolute, base_model, identify, refuse_another, with_rate
 from tunewright.ladder import baseline
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
+from tunewright.models.heads import start_from
 from tunewright.models.loading import Loaded, find, load, tokenizing
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import open_saved, save
+from tunewright.models.scoring import score
 from tunewright.recipe import Recipe, families, parse, read, write
 from tunewright.reporting import render
+from tunewright.tasks import TASKS, Bound, labels_of
 from tunewright.tracking import RunFolder, machine, versions
 from tunewright.training import Checkpoints
 
@@ -155,6 +158,7 @@ class _Job:
         self.splits: dict[str, list[Record]] = {}
         self.examples: dict[str, list[Example]] = {}
         self.loaded: Loaded | None = None
+        self.bound: Bound
         self.tuned: ModelForward | None = None
         self.prepared: data_side.Prepared | None = None
         self.fingerprint = ""
@@ -240,13 +244,18 @@ class _Job:
         """The base model and every split's examples."""
         yield Event("stage", "model")
         began = time.perf_counter()
-        labels = sorted({r.label for r in self.splits["train"] if r.label is not None})
-        self.loaded = load(self.found, labels, self.recipe.seed)
+        given = [r.label for r in self.splits["train"] if r.label is not None]
+        task = TASKS[self.recipe.task]
+        labels = labels_of(task.name, self.recipe.data.label, given)
+        self.loaded = load(self.found, labels, self.recipe.seed, task.problem)
+        self.bound = Bound.of(task.name, self.loaded.labels, given)
+        biases = self.bound.biases([t for t in map(self.bound.target, given) if t is not None])
+        if biases is not None and self.loaded.head == "new":
+            start_from(self.loaded.model, biases)
         limit = min(self.recipe.model.max_tokens or 512, self.loaded.limit)
-        places = {name: i for i, name in enumerate(self.loaded.labels)}
         tokenize = tokenizing(self.loaded.tokenizer)
         self.limit = limit
-        self.examples = {name: encode(part, tokenize, places, limit) for name, part in self.splits.items()}
+        self.examples = {name: encode(part, tokenize, self.bound.target, limit) for name, part in self.splits.items()}
         cut = sum(e.full > limit for e in self.examples["train"])
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
@@ -275,7 +284,7 @@ class _Job:
         loaded, made = self.loaded, list[Contender]()
         for name in self.recipe.evaluation.baselines:
             yield Event("note_quiet", f"baseline {name}")
-            made.append(baseline(name, self.recipe, self.splits, loaded.labels, lambda: (loaded, self.examples)))
+            made.append(baseline(name, self.recipe, self.splits, self.bound, lambda: (loaded, self.examples)))
         for contender in made:
             predictions_files.write(self.folder.path, contender)
         self.folder.finish("baselines", key)
@@ -293,9 +302,7 @@ class _Job:
             return
         yield Event("stage", "train")
         began = time.perf_counter()
-        job = prepare_fit(
-            self.recipe, self.loaded, self.examples["train"], self.examples["validation"], self.loaded.labels
-        )
+        job = prepare_fit(self.recipe, self.loaded, self.examples["train"], self.examples["validation"], self.bound)
         facts = {**self.folder.facts()["model"], "layout": job.forward.layout,
                  "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
         self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})
@@ -336,14 +343,20 @@ class _Job:
 
     def _finish_training(self, job: Fit, spent: float, tokens: int) -> None:
         assert self.loaded is not None
+        adaptation = next(iter(self.recipe.dump()["adaptation"]))
+        if self.examples["validation"] and self.bound.task.fits == "labels":
+            answers, _ = score(job.forward, self.examples["validation"], activation=self.bound.task.activation)
+            self.bound = self.bound.settled(self.examples["validation"], answers)
         job.forward.release()
         inner = job.model.get_base_model() if hasattr(job.model, "get_base_model") else job.model
         rows.remove(inner)
-        adaptation = next(iter(self.recipe.dump()["adaptation"]))
         extra = {"precision": job.forward.precision, "max_tokens": self.limit, "text": self.recipe.data.text,
-                 "pair": self.recipe.data.pair, "layout": job.forward.layout, "device": self.recipe.model.device}  # fmt: skip
+                 "pair": self.recipe.data.pair, "layout": job.forward.layout, "device": self.recipe.model.device,
+                 **self.bound.card()}  # fmt: skip
         save(self.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
-        self.tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision, fixed=True)
+        self.tuned = ModelForward(
+            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.bound.scale, fixed=True
+        )
         done = job.windows.drawn
         self.folder.note(
             {
@@ -366,12 +379,12 @@ class _Job:
         yield Event("stage", "predict")
         if self.tuned is None:
             saved = open_saved(self.folder.model)
-            self.tuned = ModelForward(saved.model, precision=saved.precision, fixed=True)  # type: ignore[arg-type]
+            self.bound, self.tuned = opened(saved)
         began = time.perf_counter()
         title = f"Fine-tuned {Path(self.recipe.model.name).name}"
         for split in ("test", "validation"):
             if self.examples[split]:
-                found = predictions(self.tuned, self.examples[split], self.loaded.labels, "tuned", split)
+                found = predictions(self.tuned, self.bound, self.examples[split], "tuned", split)
                 predictions_files.write(self.folder.path, Contender(found, title, "tuned"))
         spent = time.perf_counter() - began
         n = len(self.examples["test"]) + len(self.examples["validation"])

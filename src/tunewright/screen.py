@@ -146,21 +146,27 @@ def finished(place: Path, evidence: Mapping[str, Any] | None) -> None:
 
 
 def judged(evidence: Mapping[str, Any]) -> None:
-    """The ladder of contenders with intervals, and the verdict."""
-    table = Table(box=None, padding=(0, 2), title=None)
-    percent = f"{100 * evidence['confidence']:g}%"
-    for name in ("", "accuracy", f"{percent} interval", "macro F1", "log-loss"):
-        table.add_column(name, justify="left" if not name else "right")
-    order = sorted(evidence["contenders"], key=lambda c: -(c["metrics"]["accuracy"]["value"] or 0))
-    for c in order:
-        m = c["metrics"]
-        cells = [_figure(m["accuracy"]), _interval(m["accuracy"]), _figure(m["f1_macro"]), _plain(m["log_loss"])]
-        table.add_row(escape(c["title"]), *cells, style="bold" if c["role"] == "tuned" else "")
-    out.print()
-    out.print(table)
+    """The ladder of contenders with intervals, the figures of labels or targets, and the verdict."""
+    from tunewright.reporting import standings
+
+    for found in (standings.ladder(evidence), standings.parts(evidence)):
+        if found is not None:
+            out.print()
+            out.print(_laid(found))
     verdict = evidence["verdict"]
     colour = _COLOURS.get(verdict["outcome"], "white")
     out.print(Panel(escape(verdict["sentence"]), title=f"[bold {colour}]{verdict['outcome']}[/]", border_style=colour))
+
+
+def _laid(found: Any) -> Table:
+    """A table of `reporting.standings`, laid out."""
+    table = Table(box=None, padding=(0, 2), title=None, caption_justify="left",
+                  caption=f"  and {found.left:,} more in the report" if found.left else None)  # fmt: skip
+    for k, name in enumerate(found.columns):
+        table.add_column(name, justify="right" if k else "left")
+    for k, cells in enumerate(found.lines):
+        table.add_row(*map(escape, cells), style="bold" if k == found.bold else "")
+    return table
 
 
 def judging(run_folder: Path, data: Path) -> None:
@@ -190,26 +196,16 @@ def compared(evidence: Mapping[str, Any]) -> None:
         )
 
 
-def _figure(metric: Mapping[str, Any]) -> str:
-    return "–" if metric.get("value") is None else f"{100 * metric['value']:.1f}%"
-
-
-def _interval(metric: Mapping[str, Any]) -> str:
-    if metric.get("low") is None:
-        return "–"
-    return f"{100 * metric['low']:.1f} to {100 * metric['high']:.1f}"
-
-
-def _plain(metric: Mapping[str, Any]) -> str:
-    return "–" if metric.get("value") is None else f"{metric['value']:.3f}"
-
-
 def started(recipe: Path, guess: Mapping[str, Any]) -> None:
     """What `init` guessed, and what comes next."""
     out.print(f"[bold]{recipe}[/] written for {counted(guess['rows'], 'row')} ({guess['format']})")
-    out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(str(guess['label']))}")
+    label = guess["label"]
+    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else str(label)
+    out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(columns)}")
     if guess["pair"]:
         out.print(f"  pair:  {escape(guess['pair'])}")
+    if guess.get("task", "classification") != "classification":
+        out.print(f"  task:  {escape(str(guess['task']))}")
     for line in guess["evidence"]:
         out.print(f"  [dim]{escape(line)}[/]")
     out.print(f"next: [bold]tunewright check {recipe}[/], then [bold]tunewright run {recipe}[/]")
@@ -220,7 +216,7 @@ def checked(found: Any, recipe: Path) -> None:
     facts = found.facts
     if "splits" in facts:
         out.print("splits:  " + ", ".join(f"{n} {name}" for name, n in facts["splits"].items()))
-        out.print("classes: " + escape(", ".join(f"{label} {n}" for label, n in list(facts["classes"].items())[:20])))
+        _gold(facts)
         if facts["defects"]:
             titles = facts["defect_titles"]
             out.print("found:   " + escape(_defects((titles[code], n) for code, n in facts["defects"].items())))
@@ -244,6 +240,22 @@ def checked(found: Any, recipe: Path) -> None:
         out.print(f"[green]ready:[/] tunewright run {recipe}")
 
 
+def _gold(facts: Mapping[str, Any]) -> None:
+    """What the rows are labelled with: classes, labels, or how the targets are spread."""
+    listed = escape(", ".join(f"{label} {n}" for label, n in list(facts["classes"].items())[:20]))
+    if facts.get("targets"):
+        for one in facts["targets"]:
+            out.print(f"target:  {escape(str(one['name']))} from {one['low']:g} to {one['high']:g}, "
+                      f"median {one['median']:g}, mean {one['mean']:.4g}")  # fmt: skip
+    elif facts.get("labels_per_item"):
+        each = facts["labels_per_item"]
+        more = len(facts["classes"]) - 20
+        out.print("labels:  " + listed + (f" and {more} more" if more > 0 else ""))
+        out.print(f"an item: {each['mean']:.2f} labels on average, at most {each['max']}; {each['none']:,} have none")
+    else:
+        out.print("classes: " + listed)
+
+
 def _problem(problem: Problem, colour: str, kind: str, to: Console = out) -> None:
     to.print(f"[{colour}]{kind}:[/] [bold]{escape(problem.where)}[/]: {escape(problem.found)}", soft_wrap=True)
     if problem.allowed:
@@ -265,15 +277,18 @@ def listed_runs(rows: Sequence[Mapping[str, Any]], root: Path) -> None:
     if not rows:
         out.print(f"no runs in {root}")
         return
+    from tunewright.reporting.standings import reached
+
+    figures = [reached(row) for row in rows]
+    names = {name for name, value in figures if value != "–"}
+    figure = "figure" if len(names) > 1 else next(iter(names), "accuracy")
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("run", "result", "accuracy", "model", "adaptation", "created"):
-        table.add_column(
-            name, justify="right" if name == "accuracy" else "left", no_wrap=name != "run", overflow="fold"
-        )
-    for row in rows:
-        accuracy = "–" if row.get("accuracy") is None else f"{100 * row['accuracy']:.1f}%"
+    for name in ("run", "result", figure, "model", "adaptation", "created"):
+        table.add_column(name, justify="right" if name == figure else "left", no_wrap=name != "run", overflow="fold")
+    for row, (metric, value) in zip(rows, figures, strict=True):
+        shown = f"{metric} {value}" if len(names) > 1 and value != "–" else value
         created = str(row["created"])[:16].replace("T", " ")
-        cells = (row["name"], _result(row), accuracy, row.get("model"), row.get("adaptation"), created)
+        cells = (row["name"], _result(row), shown, row.get("model"), row.get("adaptation"), created)
         table.add_row(*(escape(str(cell if cell is not None else "–")) for cell in cells))
     out.print(table)
 
@@ -290,12 +305,16 @@ def shown_run(facts: Mapping[str, Any]) -> None:
     """A run in short, then its recipe."""
     import yaml
 
+    from tunewright.reporting.standings import shown
+
     run = facts["run"]
     out.print(f"[bold]{escape(str(run.get('name')))}[/]  {run.get('status')}  {run.get('created')}")
     if facts["verdict"]:
         out.print(escape(facts["verdict"]["sentence"]))
     for name, figures in facts["figures"].items():
-        out.print(f"  {name:<10} accuracy {_figure(figures['accuracy'])} ({_interval(figures['accuracy'])})")
+        found = shown(run.get("task", "classification"), facts["verdict"], figures)
+        if found is not None:
+            out.print(f"  {name:<10} {found[0]} {found[1]} ({found[2]})")
     for name in ("training", "speed", "timings", "machine"):
         if run.get(name):
             out.print(f"{name}: " + escape(", ".join(f"{k} {v}" for k, v in run[name].items())))

@@ -21,11 +21,11 @@ import tunewright.objectives
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import At, Batch, Facts, Forward, Objective, Parameters, Report, Term, total, trainable
-from tunewright.objectives import CrossEntropy, Focal
+from tunewright.objectives import BinaryCrossEntropy, CrossEntropy, Focal, Huber, Mae, Mse
 from tunewright.training.loop import train
 
 assert tunewright.objectives.__all__
-FACTS = Facts(("a", "b", "c"), (10, 4, 2))
+FACTS = Facts(("a", "b", "c"), (10, 4, 2), (0.5, -1.0, 2.0), (0.5, 1.0, 4.0))
 WEIGHTS = (0.5, 1.0, 3.0)
 Loop = Callable[..., Iterator[Report]]
 Reference = Callable[[Tensor, Tensor], Tensor]
@@ -54,6 +54,43 @@ def focal(gamma: float, weights: Sequence[float] = (1.0, 1.0, 1.0)) -> Reference
     return losses
 
 
+def binary(smoothing: float = 0.0, weights: Sequence[float] | None = None) -> Reference:
+    """PyTorch's own module on smoothed targets, unreduced, then the mean over labels."""
+
+    def losses(scores: Tensor, targets: Tensor) -> Tensor:
+        weight = None if weights is None else torch.tensor(weights, dtype=scores.dtype)
+        soft = targets.to(scores.dtype) * (1 - smoothing) + smoothing / 2
+        return torch.nn.BCEWithLogitsLoss(weight=weight, reduction="none")(scores, soft).mean(-1)
+
+    return losses
+
+
+def numbers(kind: type[torch.nn.Module], scale: Sequence[float], **options: float) -> Reference:
+    """PyTorch's own module on scores and targets that were divided beforehand, then the mean over targets."""
+
+    def losses(scores: Tensor, targets: Tensor) -> Tensor:
+        unit = torch.tensor(scale, dtype=scores.dtype)
+        found: Tensor = kind(reduction="none", **options)(scores / unit, targets.to(scores.dtype) / unit).mean(-1)
+        return found
+
+    return losses
+
+
+SPREAD, ONES = FACTS.spread, (1.0, 1.0, 1.0)
+TARGETS = {
+    "classes": torch.arange(CLASSES),
+    "labels": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]], dtype=torch.float32),
+    "numbers": torch.tensor([[0.3, -2.0, 7.0], [-0.4, 1.0, 0.0], [0.9, 0.5, -3.0]], dtype=torch.float64),
+}
+
+
+def shaped(given: Batch, objective: Any) -> Batch:
+    """The batch with targets of the objective's kind in place of classes: class c becomes row c of `TARGETS`."""
+    while not hasattr(objective, "fits"):
+        objective = getattr(objective, "inner", CrossEntropy())
+    return replace(given, targets=TARGETS[objective.fits][given.targets])
+
+
 BALANCED = tuple(16 / (3 * n) for n in FACTS.counts)
 
 TABLE: dict[str, list[tuple[Any, Reference]]] = {
@@ -69,6 +106,22 @@ TABLE: dict[str, list[tuple[Any, Reference]]] = {
         (Focal(gamma=0.0), cross_entropy()),
         (Focal(gamma=0.5, class_weights=WEIGHTS), focal(0.5, WEIGHTS)),
         (Focal(gamma=3.0, class_weights="balanced"), focal(3.0, BALANCED)),
+    ],
+    "binary_cross_entropy": [
+        (BinaryCrossEntropy(), binary()),
+        (BinaryCrossEntropy(smoothing=0.2), binary(0.2)),
+        (BinaryCrossEntropy(smoothing=0.1, label_weights=WEIGHTS), binary(0.1, WEIGHTS)),
+        (BinaryCrossEntropy(label_weights="balanced"), binary(0.0, BALANCED)),
+    ],
+    "mse": [
+        (Mse(), numbers(torch.nn.MSELoss, SPREAD)),
+        (Mse(scale="none"), numbers(torch.nn.MSELoss, ONES)),
+        (Mse(scale=(1.0, 2.0, 0.1)), numbers(torch.nn.MSELoss, (1.0, 2.0, 0.1))),
+    ],
+    "mae": [(Mae(), numbers(torch.nn.L1Loss, SPREAD)), (Mae(scale="none"), numbers(torch.nn.L1Loss, ONES))],
+    "huber": [
+        (Huber(), numbers(torch.nn.HuberLoss, SPREAD)),
+        (Huber(scale="none", delta=0.3), numbers(torch.nn.HuberLoss, ONES, delta=0.3)),
     ],
 }
 CASES = [pytest.param(o, r, id=f"{name}-{i}") for name, cases in TABLE.items() for i, (o, r) in enumerate(cases)]
@@ -93,6 +146,7 @@ def gradients(
 ) -> tuple[Report, dict[str, Tensor]]:
     model = toy(layout, p)
     parameters = trainable(model)
+    window = [shaped(part, objective) for part in window]
     report = next(loop(model, endless(window), objective, Still(), parameters, steps=3))
     return report, {n: torch.zeros_like(q) if q.grad is None else q.grad.clone() for n, q in parameters.items()}
 
@@ -150,7 +204,7 @@ def test_nothing_supervised_gives_nothing(objective: Any, reference: Reference, 
     report, grads = gradients(prepared(objective), [batch(masked, unit)])
     assert report.loss == 0.0 and report.gradient_norm == 0.0
     assert all(not g.any() for g in grads.values())
-    terms = prepared(objective)(toy(), batch(masked, unit), At(0, 1))
+    terms = prepared(objective)(toy(), shaped(batch(masked, unit), objective), At(0, 1))
     assert all(term.total.requires_grad for term in terms), "a zero that cannot be differentiated breaks a wrapper"
 
 
@@ -169,11 +223,11 @@ def test_a_masked_micro_batch_changes_nothing(objective: Any, reference: Referen
 def test_an_example_alone_has_the_same_loss(objective: Any, reference: Reference, unit: Kind) -> None:
     chosen, model = rows(8, unit), toy(p=0.3)
     together: dict[str, float] = {}
-    for term in prepared(objective)(model, batch(chosen, unit, seed=7), At(0, 1)):
+    for term in prepared(objective)(model, shaped(batch(chosen, unit, seed=7), objective), At(0, 1)):
         assert term.rows is not None and term.rows.shape == (len(chosen),) and not term.rows.requires_grad
         together |= {f"{term.name} {row.id}": float(v) for row, v in zip(chosen, term.rows, strict=True)}
     for row in chosen:
-        alone = batch([row], unit, seed=7)
+        alone = shaped(batch([row], unit, seed=7), objective)
         for term in prepared(objective)(model, alone, At(0, 1)):
             count = max(alone.counts()[term.unit], 1)
             assert together[f"{term.name} {row.id}"] == pytest.approx(
@@ -184,7 +238,7 @@ def test_an_example_alone_has_the_same_loss(objective: Any, reference: Reference
 @every
 def test_it_equals_the_slow_reference(objective: Any, reference: Reference) -> None:
     scores = torch.randn(40, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
-    chosen = batch([Row(f"{i}", (0,), (i % CLASSES,)) for i in range(40)])
+    chosen = shaped(batch([Row(f"{i}", (0,), (i % CLASSES,)) for i in range(40)]), objective)
     ours, theirs = scores.clone().requires_grad_(), scores.clone().requires_grad_()
     terms = prepared(objective)(Given(ours), chosen, At(0, 1))
     expected = reference(theirs, chosen.targets)
@@ -201,7 +255,7 @@ def test_it_equals_the_slow_reference(objective: Any, reference: Reference) -> N
 def test_extreme_scores_stay_finite(objective: Any, reference: Reference, dtype: torch.dtype) -> None:
     corners = [[1e6, -1e6, 0.0], [-1e6, 1e6, 0.0], [1e4, 1e4, 1e4], [0.0, 0.0, 0.0], [1e-30, -1e-30, 50.0]]
     scores = torch.tensor([c for c in corners for _ in range(CLASSES)], dtype=dtype).requires_grad_()
-    chosen = batch([Row(f"{i}", (0,), (i % CLASSES,)) for i in range(len(scores))])
+    chosen = shaped(batch([Row(f"{i}", (0,), (i % CLASSES,)) for i in range(len(scores))]), objective)
     loss = total(prepared(objective)(Given(scores), chosen, At(0, 1)))
     loss.backward()
     assert torch.isfinite(loss) and float(loss.detach()) >= 0
@@ -230,6 +284,13 @@ def test_wrong_class_weights_are_explained(kind: str, weights: Any, words: list[
     with pytest.raises(RecipeError) as error:
         build("objective", {kind: {"class_weights": weights}}).prepare(FACTS)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(("scale", "words"), [([1.0], "3 numbers"), ([1.0, 0.0, 2.0], "above 0")])
+@pytest.mark.parametrize("kind", ["mse", "mae", "huber"])
+def test_a_wrong_scale_is_explained(kind: str, scale: Any, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        build("objective", {kind: {"scale": scale}}).prepare(FACTS)
 
 
 # The three mutations, and the correct form of each.

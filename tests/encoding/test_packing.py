@@ -37,23 +37,33 @@ LABELS = {"no": 0, "yes": 1}
 
 
 def test_records_become_examples_in_their_order() -> None:
-    made = encode([record("ab"), record("c", "no"), record("", None), record("x", "perhaps")], letters, LABELS, 8)
+    made = encode([record("ab"), record("c", "no"), record("", None), record("x", "perhaps")], letters, LABELS.get, 8)
     assert [e.id for e in made] == ["id-ab", "id-c", "id-", "id-x"]
     assert [e.tokens.tolist() for e in made] == [[1, 97, 98, 2], [1, 99, 2], [1, 2], [1, 120, 2]]
     assert [e.target for e in made] == [1, 0, None, None], "a label that is not known is no class 0"
     assert all(e.tokens.dtype == np.int64 and e.types is None for e in made)
-    assert encode([], letters, LABELS, 8) == []
+    assert encode([], letters, LABELS.get, 8) == []
 
 
 def test_what_is_cut_says_how_long_it_was() -> None:
-    long, short = encode([record("abcdefgh"), record("a")], letters, LABELS, 5)
+    long, short = encode([record("abcdefgh"), record("a")], letters, LABELS.get, 5)
     assert (len(long), long.full) == (5, 10) and (len(short), short.full) == (3, 3)
 
 
 def test_a_pair_of_one_makes_types_for_all() -> None:
-    one, two = encode([record("a", pair="b"), record("c")], letters, LABELS, 9)
+    one, two = encode([record("a", pair="b"), record("c")], letters, LABELS.get, 9)
     assert one.tokens.tolist() == [1, 97, 2, 98, 2] and one.types is not None and one.types.tolist() == [0, 0, 0, 1, 1]
     assert two.types is not None and two.types.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_may_be_several_numbers(dtype: type) -> None:
+    table = {"yes": np.array([0.0, 1.5], dtype), "no": np.array([2.0, -1.0], dtype)}
+    batch = pack(encode([record("a"), record("b", None), record("c", "no")], letters, table.get, 8))
+    assert batch.positions.tolist() == [0, 2] and batch.targets.tolist() == [[0.0, 1.5], [2.0, -1.0]]
+    assert batch.targets.dtype == (torch.float32 if dtype is np.float32 else torch.float64)
+    assert batch.counts() == {"example": 2, "step": 1}
+    assert pack(encode([record("b", None)], letters, table.get, 8)).targets.shape == (0,)
 
 
 def examples(lengths: Sequence[int], missing: Sequence[int] = ()) -> list[Example]:

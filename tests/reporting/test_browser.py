@@ -10,6 +10,8 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
+from other_tasks import multilabel, regression, write_other  # noqa: E402
+
 from tunewright.reporting import render  # noqa: E402
 
 pytestmark = pytest.mark.browser
@@ -53,6 +55,37 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     assert not faults
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light")], ids=str)
+@pytest.mark.parametrize("task", ["multilabel", "regression", "several"])
+def test_other_tasks_are_accessible_and_nothing_sticks_out(
+    chromium: Any, tmp_path: Path, task: str, width: int, scheme: str
+) -> None:
+    several = ("quality", "price", "days until the delivery arrives at last")
+    scale = 12_000.0 if task == "several" else 1.0
+    found = {"multilabel": multilabel, "regression": regression}.get(task, lambda: regression(several, scale))()
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    path = render(write_other(tmp_path / task, found, scale))
+    page.goto(path.as_uri())
+    assert asked == [path.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    result = axe.Axe().run(page)
+    assert result.violations_count == 0, result.generate_report()
+    page.close()
+
+
+@pytest.mark.parametrize("task", ["multilabel", "several"])
+def test_other_tasks_fit_on_paper(chromium: Any, tmp_path: Path, task: str) -> None:
+    found = multilabel() if task == "multilabel" else regression(("quality", "price", "days"), 12_000.0)
+    page = chromium.new_page(viewport={"width": 680, "height": 960})
+    page.goto(render(write_other(tmp_path / task, found, 12_000.0)).as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
     page.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tunewright.bundled import toy_rows
 from tunewright.cli import app
 
 OPTIONS = {
-    "init": ["source", "--out", "--model", "--text", "--label", "--force", "--json"],
+    "init": ["source", "--out", "--model", "--text", "--label", "--task", "--force", "--json"],
     "check": ["recipe", "--set", "--folder", "--json"],
     "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
@@ -350,7 +351,7 @@ def test_runs(cli: Cli, run: Path, tmp_path: Path, recipe: Path) -> None:
     rows = {row["name"]: row for row in said.value}
     assert said.code == 0 and set(rows) == {"copy", "toy", "broken"} and rows["broken"]["status"] == "damaged"
     assert rows["copy"]["status"] == "finished" and rows["toy"]["status"] == "trained"
-    assert rows["copy"]["accuracy"] is not None and rows["toy"]["accuracy"] is None
+    assert rows["copy"]["metric"] == "accuracy" and rows["copy"]["value"] is not None and rows["toy"]["value"] is None
     said = cli("runs", "list")
     assert said.code == 0 and all(name in said.out for name in rows)
     assert "no runs in empty" in cli("runs", "list", "empty").out and cli("runs", "list", "empty", "--json").value == []
@@ -447,3 +448,20 @@ def test_status_while_a_run_is_not_finished(recipe: Path, forks: Forks, cli: Cli
     assert cli("runs", "list", "--json").value[0]["status"] == "running"
     said = cli("evaluate", "runs/toy")
     assert said.code == 6 and "no trained model is here" in said.err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_wait_briefly_unless_the_user_says_otherwise(
+    given: dict[str, str], expected: str | None, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    cli("version")
+    found = os.environ.get("GOMP_SPINCOUNT")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    assert found == expected

@@ -23,6 +23,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "padded": {"model": {"name": "toy", "layout": "padded"}, "objective": {"focal": {"gamma": 2.0}},
                "training": {"validate_every": 3, "stop": {"metric": "f1_macro", "patience": 2}}},
+    "multilabel": {"task": "multilabel", "data": {"label": "marks", "separator": "|"},
+                   "training": {"sampler": "balanced", "micro_tokens": 40}},
+    "regression": {"task": "regression", "data": {"label": "score"}, "objective": "huber"},
 }  # fmt: skip
 
 MOMENTS: dict[str, dict[str, Any]] = {

@@ -62,10 +62,20 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return out
 
 
+def marked(row: tuple[str, str]) -> tuple[str, str, str, str]:
+    """The row with a number and a set of labels that can be learnt from it."""
+    text, label = row
+    words = text.split()
+    score = {"warm": 2.0, "cold": -1.5}.get(label, 0.25) + 0.1 * len(words)
+    marks = [label] * (label != "wet") + ["short"] * (len(words) < 6) + ["near"] * ("near" in words)
+    return text, label, f"{score:.2f}", "|".join(marks)
+
+
 def lay(folder: Path, name: str = "toy.yaml", rows: int = 120, **changes: Any) -> Path:
     """The toy's rows and a recipe for them in `folder`; returns the recipe's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_rows(folder / "toy.csv", toy_rows(rows))
+    with (folder / "toy.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label", "score", "marks"), *map(marked, toy_rows(rows))])
     recipe = folder / name
     recipe.write_text(yaml.safe_dump(merged(RECIPE, changes), sort_keys=False))
     return recipe

@@ -15,6 +15,8 @@ from torch import Tensor
 from tunewright.core.seeds import key
 
 Unit = Literal["token", "example", "pair", "step"]
+Fits = Literal["classes", "labels", "numbers"]
+"""What an objective's targets are: class indices (U,), 0 and 1 for every label (U, C), or numbers (U, K)."""
 
 
 @dataclass(frozen=True)
@@ -213,10 +215,15 @@ class Adaptation(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """What an objective may know of the training set: the classes and how often each occurs."""
+    """What an objective may know of the training set: the classes, labels or targets, and how often each occurs.
+
+    For numbers, `mean` and `spread` (standard deviation, never 0) are those of each target.
+    """
 
     labels: tuple[str, ...]
     counts: tuple[int, ...]
+    mean: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
 
 def summed(name: str, losses: Tensor, batch: Batch, scale: float = 1.0) -> Term:

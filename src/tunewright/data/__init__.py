@@ -8,7 +8,7 @@ Refuses to lose a row without a reason, to turn a text into a missing value, and
 split because the data grew.
 """
 
-from tunewright.data.card import defect_title
+from tunewright.data.card import card, defect_title
 from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, write
 from tunewright.data.folders import content
@@ -32,6 +32,7 @@ __all__ = [
     "Target",
     "UnfitError",
     "answers",
+    "card",
     "content",
     "defect_title",
     "gather",

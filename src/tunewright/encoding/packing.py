@@ -9,7 +9,7 @@ import torch
 
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Batch
-from tunewright.encoding.examples import Example
+from tunewright.encoding.examples import Example, Target
 
 
 def pack(examples: Sequence[Example], *, seed: int | None = None, step: int = 0) -> Batch:
@@ -30,12 +30,18 @@ def pack(examples: Sequence[Example], *, seed: int | None = None, step: int = 0)
         ids=tuple(e.id for e in examples),
         tokens=torch.from_numpy(np.concatenate([e.tokens for e in examples])),
         lengths=tuple(len(e) for e in examples),
-        targets=torch.tensor([examples[i].target for i in supervised], dtype=torch.int64),
+        targets=_targets([examples[i].target for i in supervised]),
         positions=torch.tensor(supervised, dtype=torch.int64),
         unit="example",
         keys=keys,
         types=types,
     )
+
+
+def _targets(targets: Sequence[Target | None]) -> torch.Tensor:
+    if targets and isinstance(targets[0], np.ndarray):
+        return torch.from_numpy(np.stack(targets))  # type: ignore[arg-type]
+    return torch.tensor(targets, dtype=torch.int64)
 
 
 def collate(examples: Mapping[str, Example], seed: int) -> Callable[[Sequence[str], int], Batch]:

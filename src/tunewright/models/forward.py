@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -42,6 +42,8 @@ class ModelForward:
         precision: "bfloat16" runs the matrix products under autocast; attention of long examples, norms and scores
             stay float32. In a packed prediction of the BERT family on a CPU what passes between the layers is
             bfloat16 too.
+        scale: for numbers, mean and spread (each K) of the targets: scores are made in units of the spread around the
+            mean, which is what a new head starts from, and given in the targets' own units.
         fixed: the weights change no more: the model is put into evaluation mode, and what a prediction has laid out
             of them is kept for the next.
     """
@@ -52,6 +54,7 @@ class ModelForward:
         *,
         layout: Layout | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
+        scale: tuple[Sequence[float], Sequence[float]] | None = None,
         fixed: bool = False,
     ) -> None:
         self.model = model
@@ -62,6 +65,7 @@ class ModelForward:
         self.layout: Layout = layout or ("packed" if self.kind in PACKED and self.head else "padded")
         self.precision = precision
         self.device = next(model.parameters()).device
+        self.scale = None if scale is None else tuple(torch.tensor(x, dtype=torch.float64) for x in scale)
         self.fixed = fixed
         if fixed:
             self._settle()
@@ -92,7 +96,11 @@ class ModelForward:
         with self._nudged(nudge), self._autocast():
             scores = self._packed(batch) if self.layout == "packed" else self._padded(batch)
         chosen = scores if len(batch.positions) == len(batch.ids) else scores.index_select(0, batch.positions)
-        return chosen if chosen.dtype == torch.float64 else chosen.float()
+        chosen = chosen if chosen.dtype == torch.float64 else chosen.float()
+        if self.scale is not None:
+            mean, spread = (x.to(chosen) for x in self.scale)
+            chosen = torch.addcmul(mean, chosen, spread)
+        return chosen
 
     def nudge_like(self, batch: Batch) -> Tensor:
         """Zeros (T, D) in the embeddings' precision and place."""

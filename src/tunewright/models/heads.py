@@ -6,6 +6,7 @@ scores. Hidden states here are (N, D) rows; a head sees only the rows that it ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_OUTPUT = ("classifier", "out_proj", "score")
 Pooling = Literal["first", "last", "mean"]
 
 
@@ -53,6 +55,18 @@ def head_of(model: nn.Module) -> Head | None:
     if kind in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
         return Head("last", "score")
     return None
+
+
+def start_from(model: nn.Module, biases: Sequence[float]) -> bool:
+    """Sets the biases of the layer that makes the scores, one a score; False where it has none (decoders)."""
+    for name, module in reversed(list(model.named_modules())):
+        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in _OUTPUT and module.out_features == len(biases):
+            if module.bias is None:
+                return False
+            with torch.no_grad():
+                module.bias.copy_(torch.tensor(biases))
+            return True
+    return False
 
 
 def pool(hidden: Tensor, lengths: tuple[int, ...], pooling: Pooling) -> Tensor:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -133,11 +133,16 @@ def _check_folder(path: Path) -> None:
         raise ModelError(*problems)
 
 
-def load(found: Found, labels: Sequence[str], seed: int) -> Loaded:
-    """The model with a classification head for `labels`.
+Problems = Literal["single_label_classification", "multi_label_classification", "regression"]
+"""What transformers calls the kinds of sequence tasks."""
 
-    The checkpoint's own head is kept where it names the same classes. A new head is drawn from a normal distribution
-    with the configuration's initializer_range (0.02 where there is none) and has zero biases.
+
+def load(found: Found, labels: Sequence[str], seed: int, problem: Problems = "single_label_classification") -> Loaded:
+    """The model with a head for `labels`: classes, labels or targets, as `problem` says.
+
+    The checkpoint's own head is kept where it names the same ones and was made for the same kind of problem. A new head
+    is drawn from a normal distribution with the configuration's initializer_range (0.02 where there is none) and has
+    zero biases.
 
     Raises:
         ModelError: it cannot be read, has no such head, or has no fast tokenizer.
@@ -145,6 +150,7 @@ def load(found: Found, labels: Sequence[str], seed: int) -> Loaded:
     quiet()
     if found.place is None:
         model, tokenizer = toy_bert(len(labels), seed)
+        model.config.problem_type = problem
         return Loaded(found, _named(model, labels), tokenizer, tuple(labels), 64, "new")
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -154,8 +160,10 @@ def load(found: Found, labels: Sequence[str], seed: int) -> Loaded:
     try:
         config = AutoConfig.from_pretrained(found.place, **options)
         own = [str(config.id2label[i]) for i in sorted(config.id2label or {})]
+        if (getattr(config, "problem_type", None) or "single_label_classification") != problem:
+            own = []
         ordered = own if sorted(own) == sorted(labels) else list(labels)
-        config.num_labels = len(ordered)
+        config.num_labels, config.problem_type = len(ordered), problem
         config.id2label = dict(enumerate(ordered))
         config.label2id = {name: i for i, name in enumerate(ordered)}
         tokenizer = AutoTokenizer.from_pretrained(found.place, **options)

@@ -68,8 +68,9 @@ def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str
             base = _write_model(loaded, model, part, folder)
             loaded.tokenizer.save_pretrained(part)
             card = {
-                "version": 1, "task": "classification", "labels": list(loaded.labels), "limit": loaded.limit,
-                "base": base, "adaptation": adaptation_name, "precision": "float32", **extra,
+                "version": 1, "task": "classification", "problem": model_config(model).problem_type,
+                "labels": list(loaded.labels), "limit": loaded.limit, "base": base, "adaptation": adaptation_name,
+                "precision": "float32", **extra,
             }  # fmt: skip
             files = sorted(p for p in part.rglob("*") if p.is_file())
             card["files"] = {p.relative_to(part).as_posix(): _stamp(p) for p in files}
@@ -80,6 +81,11 @@ def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str
             _exchange(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def model_config(model: Any) -> Any:
+    """transformers' configuration of a model, also below an adapter."""
+    return (model.get_base_model() if hasattr(model, "get_base_model") else model).config
 
 
 def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[str, Any]:
@@ -201,6 +207,7 @@ def open_saved(folder: Path) -> Saved:
     options: dict[str, Any] = {
         "num_labels": len(labels), "id2label": dict(enumerate(labels)), "trust_remote_code": False,
         "label2id": {label: i for i, label in enumerate(labels)}, "dtype": torch.float32, "use_safetensors": True,
+        "problem_type": card.get("problem"),
     }  # fmt: skip
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -1,13 +1,15 @@
-"""Class probabilities of many examples: sorted by length, packed to a token budget, back in the given order."""
+"""Scores of many examples: sorted by length, packed to a token budget, back in the given order."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tunewright.core.tensors import Batch
 from tunewright.encoding import Example, pack
@@ -31,25 +33,33 @@ def batches(examples: Sequence[Example], budget: int = BUDGET) -> Iterator[tuple
 
 
 def _supervised(example: Example) -> Example:
-    """Scores are made at supervised units only, so an example without a label gets a stand-in."""
-    if example.target is not None:
-        return example
+    """Scores are made at supervised units only; what the target is does not matter here, so all get a stand-in."""
     return Example(example.id, example.tokens, 0, example.full, example.types)
 
 
+Activation = Literal["softmax", "sigmoid", "none"]
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda x: torch.softmax(x, -1),
+    "sigmoid": torch.sigmoid,
+    "none": lambda x: x,
+}
+
+
 def score(
-    forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET
+    forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET, activation: Activation = "softmax"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities (N, C) in the order of `examples`, and the seconds that each took (its share of its batch)."""
-    probabilities = np.zeros((len(examples), forward.inner.config.num_labels))
+    """Answers (N, C) in the order of `examples`, and the seconds that each took (its share of its batch).
+
+    "softmax" gives the classes' probabilities, "sigmoid" each label's own, "none" the scores as they are.
+    """
+    answers = np.zeros((len(examples), forward.inner.config.num_labels))
     seconds = np.zeros(len(examples))
     with forward.evaluating():
         for places, batch in batches(examples, budget):
             began = time.perf_counter()
-            scores = torch.softmax(forward(batch).double(), -1).cpu().numpy()
-            probabilities[places] = scores
+            answers[places] = _ACTIVATIONS[activation](forward(batch).double()).cpu().numpy()
             seconds[places] = (time.perf_counter() - began) / len(places)
-    return probabilities, seconds
+    return answers, seconds
 
 
 def features(forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET) -> NDArray[np.float32]:

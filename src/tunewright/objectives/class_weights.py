@@ -11,8 +11,8 @@ from tunewright.core.tensors import Facts
 ClassWeights = Literal["balanced"] | dict[str, float] | tuple[float, ...] | None
 
 
-def resolve(weights: ClassWeights, facts: Facts) -> tuple[float, ...] | None:
-    """Numbers (C,) for `weights`.
+def resolve(weights: ClassWeights, facts: Facts, where: str = "objective.class_weights") -> tuple[float, ...] | None:
+    """Numbers (C,) for `weights`, which the recipe has at `where`.
 
     "balanced" gives n / (C x count), as scikit-learn does, so that the mean over the training examples is 1.
 
@@ -24,7 +24,7 @@ def resolve(weights: ClassWeights, facts: Facts) -> tuple[float, ...] | None:
     if isinstance(weights, tuple):
         if len(weights) != len(facts.labels) or not all(weight >= 0 for weight in weights):
             raise RecipeError(
-                Problem(where="objective.class_weights", found=f"{list(weights)}",
+                Problem(where=where, found=f"{list(weights)}",
                         allowed=f"{len(facts.labels)} numbers of 0 or more, in the order {listed(facts.labels)}",
                         to_do="name each label with its weight")
             )  # fmt: skip
@@ -34,17 +34,17 @@ def resolve(weights: ClassWeights, facts: Facts) -> tuple[float, ...] | None:
         return tuple(n / (classes * max(count, 1)) for count in facts.counts)
     assert isinstance(weights, Mapping)
     problems = [
-        Problem(where=f"objective.class_weights.{name}", found="no such class", allowed=listed(facts.labels),
+        Problem(where=f"{where}.{name}", found="no such class", allowed=listed(facts.labels),
                 to_do=closest(name, facts.labels) or "use the labels as they stand in the data")
         for name in weights if name not in facts.labels
     ]  # fmt: skip
     problems += [
-        Problem(where=f"objective.class_weights.{name}", found=f"{weight}", allowed="a number of 0 or more")
+        Problem(where=f"{where}.{name}", found=f"{weight}", allowed="a number of 0 or more")
         for name, weight in weights.items()
         if not weight >= 0
     ]
     problems += [
-        Problem(where="objective.class_weights", found=f"no weight for class {name!r}", allowed="one for every class")
+        Problem(where=where, found=f"no weight for class {name!r}", allowed="one for every class")
         for name in facts.labels
         if name not in weights
     ]

@@ -11,13 +11,13 @@ changes with the batch; here the loop divides by the number of units. Cost: one 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch.nn.functional as F
 from annotated_types import Ge, Lt
 
 from tunewright.core.registry import register
-from tunewright.core.tensors import At, Batch, Facts, Forward, Term, summed
+from tunewright.core.tensors import At, Batch, Facts, Fits, Forward, Term, summed
 from tunewright.objectives.class_weights import ClassWeights, resolve
 
 
@@ -26,6 +26,7 @@ from tunewright.objectives.class_weights import ClassWeights, resolve
 class CrossEntropy:
     """`smoothing` in [0, 1); `class_weights`: "balanced", a weight by label, or None."""
 
+    fits: ClassVar[Fits] = "classes"
     smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     class_weights: ClassWeights = None
 

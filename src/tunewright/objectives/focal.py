@@ -9,14 +9,14 @@ classification do. gamma 0 is cross-entropy. Cost: one forward pass.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 
 from tunewright.core.registry import register
-from tunewright.core.tensors import At, Batch, Facts, Forward, Term, summed
+from tunewright.core.tensors import At, Batch, Facts, Fits, Forward, Term, summed
 from tunewright.objectives.class_weights import ClassWeights, resolve
 
 
@@ -25,6 +25,7 @@ from tunewright.objectives.class_weights import ClassWeights, resolve
 class Focal:
     """`gamma` of 0 or more; `class_weights` (alpha in the paper): "balanced", a weight by label, or None."""
 
+    fits: ClassVar[Fits] = "classes"
     gamma: Annotated[float, Ge(0)] = 2.0
     class_weights: ClassWeights = None
 

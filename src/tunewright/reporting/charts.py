@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -66,14 +67,15 @@ class Frame:
     high: float | None = None
 
 
-def shared_domain(intervals: Sequence[Interval]) -> tuple[float, float] | None:
-    """The common axis of several strips, held inside [0, 1] where all values are shares."""
+def shared_domain(intervals: Sequence[Interval], at_least: float = 0.08) -> tuple[float, float] | None:
+    """The common axis of several strips, held inside [0, 1] where all values are shares, and off the negative numbers
+    where no value is one."""
     known = [number for interval in intervals for number in interval.known]
     if not known:
         return None
-    low, high = domain(known, at_least=0.08)
+    low, high = domain(known, at_least=at_least)
     inside = all(0 <= number <= 1 for number in known)
-    return (max(0.0, low), min(1.0, high)) if inside else (low, high)
+    return max(0.0, low) if min(known) >= 0 else low, min(1.0, high) if inside and at_least else high
 
 
 def strip(interval: Interval, axis: tuple[float, float], reference: Interval | None, tuned: bool, title: str) -> Markup:
@@ -98,14 +100,18 @@ def strip(interval: Interval, axis: tuple[float, float], reference: Interval | N
     return picture(title, "", 40, *parts, class_="strip")
 
 
-def strip_axis(axis: tuple[float, float]) -> Markup:
-    """The ticks under the strips of a forest plot, hidden from assistive technology: each row states its figures."""
+def strip_axis(axis: tuple[float, float], write: Callable[[float], str] | None = None) -> Markup:
+    """The ticks under the strips of a forest plot, hidden from assistive technology: each row states its figures.
+
+    Ticks are percentages unless `write` prints them.
+    """
     scale = Scale(*axis, 2.0, 98.0)
-    digits = 0 if axis[1] - axis[0] > 0.03 else 1
+    edge = 3 if write is None else 8  # percentages are short
+    write = write or partial(percent, digits=0 if axis[1] - axis[0] > 0.03 else 1)
     parts = []
     for tick in ticks(*axis):
-        anchor = "start" if scale(tick) < 3 else "end" if scale(tick) > 97 else "middle"
-        parts.append(label(scale(tick), 16, percent(tick, digits), anchor=anchor))
+        anchor = "start" if scale(tick) < edge else "end" if scale(tick) > 100 - edge else "middle"
+        parts.append(label(scale(tick), 16, write(tick), anchor=anchor))
     return element("svg", *parts, class_="strip", width="100%", height=24, aria_hidden="true")
 
 
@@ -215,7 +221,16 @@ class Bin:
     accuracy: Interval
 
 
-def reliability(bins: Sequence[Bin], title: str, description: str) -> Markup:
+@dataclass(frozen=True)
+class Axes:
+    """The words at a reliability diagram's axes: what is counted, what is upright, what is across."""
+
+    things: str = "items"
+    upright: str = "share right"
+    across: str = "confidence of the answer"
+
+
+def reliability(bins: Sequence[Bin], title: str, description: str, axes: Axes = Axes()) -> Markup:
     """Share right against confidence, with intervals; beneath it, how many items each bin holds."""
     height, plot, foot = 390, 270, 352
     across, up = Scale(0, 1, LEFT, RIGHT), Scale(0, 1, plot, TOP)
@@ -231,10 +246,26 @@ def reliability(bins: Sequence[Bin], title: str, description: str) -> Markup:
     for one in bins:
         parts += _bin(one, across, up, foot, size(one.items))
     parts.append(segment(LEFT, foot, RIGHT, foot, "axis"))
-    parts.append(label(LEFT, foot - 52, f"items (most: {count(most)})", anchor="start", class_="unit", dx=4))
-    parts.append(label(LEFT, TOP + 14, "share right", anchor="start", class_="unit", dx=6))
-    parts.append(label((LEFT + RIGHT) / 2, height - 3, "confidence of the answer", class_="unit"))
+    parts.append(label(LEFT, foot - 52, f"{axes.things} (most: {count(most)})", anchor="start", class_="unit", dx=4))
+    parts.append(label(LEFT, TOP + 14, axes.upright, anchor="start", class_="unit", dx=6))
+    parts.append(label((LEFT + RIGHT) / 2, height - 3, axes.across, class_="unit"))
     return picture(title, description, height, *parts)
+
+
+def level_bar(interval: Interval, rival: float | None, title: str) -> Markup:
+    """A share as a bar on a rail from 0 to 1, its interval as a line, a rival's share as a ring."""
+    scale = Scale(0.0, 1.0, 1.0, 99.0)
+    parts = [element("rect", x=share(1.0), y=7, width=share(98.0), height=10, class_="rail")]
+    if interval.value is not None:
+        width = scale(interval.value) - 1.0
+        parts.append(element("rect", x=share(1.0), y=7, width=share(width), height=10, class_="level"))
+    if interval.low is not None and interval.high is not None:
+        left, right = scale(interval.low), scale(interval.high)
+        parts.append(segment(left, 12, right, 12, "whisker ink"))
+        parts += [segment(end, 8, end, 16, "whisker ink") for end in (left, right)]
+    if rival is not None:
+        parts.append(element("circle", cx=share(scale(rival)), cy=12, r=4.5, class_="mark rival"))
+    return picture(title, "", 24, *parts, class_="level-bar")
 
 
 def _bin(one: Bin, across: Scale, up: Scale, foot: float, tall: float) -> list[Markup]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tunewright.reporting import charts
 from tunewright.reporting.charts import Frame, Series
-from tunewright.reporting.figures import DECIMALS, metric_title, write_metric
+from tunewright.reporting.figures import DECIMALS, metric_title, unit_of, write_metric
 from tunewright.reporting.formatting import (
     compact,
     count,
@@ -23,6 +23,7 @@ from tunewright.reporting.formatting import (
 from tunewright.reporting.loading import RunFiles, mapping, rows, string
 from tunewright.reporting.results import contender_title
 from tunewright.reporting.svg import smoothed
+from tunewright.reporting.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def course(files: RunFiles) -> Course:
     best = best_step(files)
     found = [_loss(files, best), _metrics(files, best), _rate(files), _norm(files)]
     names = sorted({name for row in files.evaluations for name in mapping(row.get("metrics"))})
-    columns: list[str] = [name for name in ("loss", "accuracy", "f1_macro") if name in names]
+    columns: list[str] = [name for name in ("loss", *task_of(files.evidence).watched) if name in names]
     columns += [name for name in names if name not in columns][: 6 - len(columns)]
     return Course(
         [panel for panel in found if panel is not None],
@@ -105,22 +106,32 @@ def _smooth(raw: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float
 
 
 def _metrics(files: RunFiles, best: float | None) -> Panel | None:
-    styles = {"accuracy": "tuned", "f1_macro": "held"}
     names = {name for row in files.evaluations for name in mapping(row.get("metrics"))}
-    chosen = [name for name in styles if name in names] or sorted(names - DECIMALS)[:1]
+    chosen = _watched(task_of(files.evidence).watched, names)
     series = [
-        Series(metric_title(name), styles.get(name, "tuned"), _points(files.evaluations, _metric(name)), dots=True)
-        for name in chosen
+        Series(metric_title(name), style, _points(files.evaluations, _metric(name)), dots=True)
+        for name, style in chosen.items()
     ]
     if not any(one.points for one in series):
         return None
     told = " ".join(
-        f"{one.name} from {percent(one.points[0][1])} to {percent(one.points[-1][1])}." for one in series if one.points
+        f"{one.name} from {write_metric(name, one.points[0][1])} to {write_metric(name, one.points[-1][1])}."
+        for name, one in zip(chosen, series, strict=True)
+        if one.points
     )
     shares = all(0 <= y <= 1 for one in series for _, y in one.points)
-    low, high = (0.0, 1.0) if shares else (None, None)
-    frame = Frame("Validation metrics over training", told, percent_axis, best, low=low, high=high)
+    low, high = (0.0, 1.0) if shares and unit_of(next(iter(chosen))) in ("share", "correlation") else (None, None)
+    write = compact if next(iter(chosen)) in DECIMALS else percent_axis
+    frame = Frame("Validation metrics over training", told, write, best, low=low, high=high)
     return _panel("Validation metrics", frame, series)
+
+
+def _watched(task: Sequence[str], names: set[str]) -> dict[str, str]:
+    """The metrics that are drawn, on one axis, with their styles: the task's, else the first that there is."""
+    chosen = dict(zip(task, ("tuned", "held"), strict=False))
+    found = {name: style for name, style in chosen.items() if name in names}
+    other = sorted(names - DECIMALS) or sorted(names - {"loss"})
+    return found or dict.fromkeys(other[:1], "tuned")
 
 
 def percent_axis(value: float) -> str:

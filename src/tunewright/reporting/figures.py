@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.reporting.charts import Interval
-from tunewright.reporting.formatting import ABSENT, decimal, difference, number, percent, points
+from tunewright.reporting.formatting import ABSENT, decimal, difference, measured, number, percent, points
 from tunewright.reporting.loading import mapping, string
 
 TITLES = {
@@ -15,12 +15,21 @@ TITLES = {
     "f1_macro": "F1, macro",
     "f1_micro": "F1, micro",
     "f1_weighted": "F1, weighted",
+    "f1_samples": "F1, per item",
+    "subset_accuracy": "Exact-set accuracy",
     "precision_macro": "Precision, macro",
     "precision_micro": "Precision, micro",
     "precision_weighted": "Precision, weighted",
     "recall_macro": "Recall, macro",
     "recall_micro": "Recall, micro",
     "recall_weighted": "Recall, weighted",
+    "hamming_loss": "Hamming loss (lower is better)",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "r2": "R² (share of the variance explained)",
+    "mae": "Mean absolute error (lower is better)",
+    "rmse": "Root mean squared error (lower is better)",
+    "mse": "Mean squared error (lower is better)",
     "mcc": "Matthews correlation",
     "roc_auc": "ROC AUC",
     "pr_auc": "PR AUC",
@@ -30,10 +39,24 @@ TITLES = {
 }
 """Metrics in the order in which they are shown; others follow under their own names."""
 
-DECIMALS = frozenset({"mcc", "roc_auc", "pr_auc", "log_loss", "brier", "loss"})
+WITHIN = {
+    "f1_micro": "micro F1",
+    "f1_macro": "macro F1",
+    "f1_samples": "F1 per item",
+    "hamming_loss": "Hamming loss",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "r2": "R²",
+}
+"""Names within a sentence that are not the title in small letters."""
+
+SCALED = frozenset({"mae", "rmse", "mse"})
+"""Metrics in the unit of the target (or its square), whatever its size."""
+
+DECIMALS = frozenset({"mcc", "roc_auc", "pr_auc", "log_loss", "brier", "loss", "pearson", "spearman", "r2"}) | SCALED
 """Metrics that are written as plain numbers; all others are shares, written as percentages."""
 
-LOWER = frozenset({"log_loss", "brier", "ece", "loss"})
+LOWER = frozenset({"log_loss", "brier", "ece", "loss", "hamming_loss"}) | SCALED
 """Metrics of which less is better."""
 
 
@@ -53,11 +76,15 @@ def metric_title(name: str) -> str:
 
 def write_metric(name: str, value: Any) -> str:
     """A metric's value as it is printed: a percentage, or a plain number."""
+    if name in SCALED:
+        return measured(value)
     return decimal(value) if name in DECIMALS else percent(value)
 
 
 def write_change(name: str, value: Any) -> str:
     """A difference of two values of a metric: in percentage points, or in the metric's own unit."""
+    if name in SCALED:
+        return measured(value, sign=True)
     return difference(value) if name in DECIMALS else points(value)
 
 
@@ -81,4 +108,9 @@ def write_figure(name: str, value: Any) -> Figure:
 
 def short_title(name: str) -> str:
     """The printed name within a sentence."""
-    return metric_title(name).partition(" (")[0].lower()
+    return WITHIN.get(name) or metric_title(name).partition(" (")[0].lower()
+
+
+def unit_of(name: str) -> str:
+    """What two metrics must share to stand on one axis: shares do, plain numbers are each their own."""
+    return "correlation" if name in ("pearson", "spearman") else name if name in DECIMALS else "share"

@@ -86,6 +86,18 @@ def compact(value: Any) -> str:
     return signed(f"{found:.4g}")
 
 
+def measured(value: Any, sign: bool = False) -> str:
+    """A quantity in a unit of its own, with about four digits: 0.4172 -> 0.417, 23.456 -> 23.46, 51234.5 -> 51,234."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    size = abs(found)
+    if size > 0 and (size < 0.001 or size >= 1e6):
+        return ("+" if sign and found > 0 else "") + compact(found)
+    digits = 3 - sum(size >= bound for bound in (10, 100, 1000))
+    return signed(f"{found:{'+' if sign and found else ''},.{digits}f}")
+
+
 def count(value: Any) -> str:
     """A whole number with thousands separated: 12345 -> 12,345."""
     found = number(value)

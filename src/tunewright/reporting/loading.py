@@ -24,10 +24,11 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Item:
-    """The text of one row and where it stood in the user's file."""
+    """The text of one row, where it stood in the user's file, and its second text where it is a pair."""
 
     text: str
     place: str
+    pair: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,5 +204,6 @@ def _items(folder: Path, split: str, wanted: set[str], missing: dict[str, str]) 
             source = mapping(row.get("source"))
             line = f"line {string(source['line'])}" if "line" in source else ""
             place = ", ".join(part for part in (string(source.get("file")), line) if part)
-            found[identity] = Item(text=string(row.get("text")), place=place)
+            pair = None if row.get("pair") is None else string(row["pair"])
+            found[identity] = Item(text=string(row.get("text")), place=place, pair=pair)
     return found

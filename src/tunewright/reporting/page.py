@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tunewright.core.errors import Problem, StorageError
-from tunewright.reporting import course, provenance, quotes, results
+from tunewright.reporting import answers, calibration, course, provenance, quotes, results, tasks
 from tunewright.reporting.formatting import count, day, percent
 from tunewright.reporting.loading import RunFiles, load, string, strings
 
@@ -71,6 +71,8 @@ def _environment() -> Environment:
 
 def _view(files: RunFiles) -> dict[str, Any]:
     evidence = files.evidence
+    task, contents = tasks.task_of(evidence), tasks.contents(evidence)
+    tuned = results.contender_title(evidence, results.tuned(evidence).get("name"))
     return {
         "name": string(files.run.get("name"), files.name),
         "created": day(files.run["created"]) if "created" in files.run else "",
@@ -81,7 +83,11 @@ def _view(files: RunFiles) -> dict[str, Any]:
         "confidence": percent(evidence.get("confidence"), 0),
         "resamples": count(evidence.get("resamples")),
         "verdict": results.verdict(evidence),
-        "tuned": results.contender_title(evidence, results.tuned(evidence).get("name")),
+        "contents": contents,
+        "shown": {key for key, _ in contents},
+        "words": task,
+        "mistakes_lead": task.mistakes[1].replace("{tuned}", tuned),
+        "tuned": tuned,
         "titles": [results.contender_title(evidence, one.get("name")) for one in results.contenders(evidence)],
         "forests": results.forests(evidence),
         "metrics": results.metric_rows(evidence),
@@ -90,7 +96,9 @@ def _view(files: RunFiles) -> dict[str, Any]:
         "class_columns": list(results.CLASS_COLUMNS.values()),
         "classes": results.class_rows(evidence),
         "confusion": results.confusion(evidence),
-        "calibration": results.calibration(evidence),
+        "labels": answers.labels(evidence),
+        "targets": answers.targets(evidence),
+        "calibration": calibration.calibration(evidence),
         "mistakes": quotes.mistakes(files),
         "mistakes_shown": quotes.SHOWN,
         "flips": quotes.flips(files),

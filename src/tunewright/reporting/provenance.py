@@ -9,12 +9,17 @@ from typing import Any
 from markupsafe import Markup
 
 from tunewright.reporting import charts
+from tunewright.reporting.amounts import Amount, amounts, per_item
 from tunewright.reporting.formatting import compact, count, day, number, percent, shortened, size
 from tunewright.reporting.loading import RunFiles, mapping, rows, string, strings
 from tunewright.reporting.quotes import Quote, quote
+from tunewright.reporting.tasks import MULTILABEL, task_of
 
 EXAMPLES, DEFECTS = 5, 40
 """How many examples a defect and how many defects are shown at most."""
+
+LABELS = 200
+"""How many labels of a multi-label task are listed at most."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,10 @@ class DataCard:
     method: str
     lengths: str
     defects: Sequence[Defect]
+    heading: tuple[str, str]
+    unlisted: str
+    per_item: Sequence[tuple[str, str]]
+    amounts: Sequence[Amount]
 
 
 def data_card(files: RunFiles) -> DataCard:
@@ -69,16 +78,22 @@ def data_card(files: RunFiles) -> DataCard:
         else ""
     )
     splits = mapping(card.get("splits"))
+    task, labels = task_of(files.evidence), rows(card.get("classes"))
+    most = LABELS if task is MULTILABEL else len(labels)
     return DataCard(
         stages=stages,
         balanced=bool(stages) and not any(stage.fault for stage in stages),
-        classes=_classes(card),
+        classes=_classes(labels[:most]),
         splits=[(string(name), count(part.get("rows"))) for name, part in splits.items() if isinstance(part, dict)],
         adds_up=_adds_up(card),
         used=count(card.get("rows")),
         method=string(splits.get("method")),
         lengths=lengths,
         defects=[_defect(one) for one in rows(card.get("defects"))[:DEFECTS]],
+        heading=task.labels,
+        unlisted=count(len(labels) - most) if len(labels) > most else "",
+        per_item=per_item(card.get("labels_per_item")),
+        amounts=amounts(card.get("targets")),
     )
 
 
@@ -119,9 +134,9 @@ def _stage(one: Mapping[str, Any], before: float | None, whole: int) -> LedgerSt
     )
 
 
-def _classes(card: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, Markup | None]]:
+def _classes(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str, str, Markup | None]]:
     result = []
-    for one in rows(card.get("classes")):
+    for one in found:
         label, part = shortened(string(one.get("label"), "(none)"), 60), number(one.get("share"))
         bar = None
         if part is not None and 0 <= part <= 1:

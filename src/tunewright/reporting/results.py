@@ -1,4 +1,4 @@
-"""From evidence.json to what the report shows of it: verdict, ladder, comparisons, classes, calibration.
+"""From evidence.json to what the report shows of it: verdict, ladder, comparisons, classes.
 
 Pure functions from loaded values to views. They compute no statistics: every figure and interval is the evidence's own.
 """
@@ -13,20 +13,23 @@ from typing import Any
 from markupsafe import Markup
 
 from tunewright.reporting import charts
-from tunewright.reporting.charts import Bin, Interval
+from tunewright.reporting.charts import Interval
 from tunewright.reporting.figures import (
     DECIMALS,
     LOWER,
+    SCALED,
     TITLES,
     Figure,
     metric_title,
     read_interval,
     short_title,
+    unit_of,
     write_change,
     write_figure,
 )
 from tunewright.reporting.formatting import (
     ABSENT,
+    compact,
     count,
     level,
     number,
@@ -35,6 +38,7 @@ from tunewright.reporting.formatting import (
     shortened,
 )
 from tunewright.reporting.loading import mapping, rows, string, strings
+from tunewright.reporting.tasks import ladder
 
 WORDS = {"better": "Better", "worse": "Worse", "can't tell": "Can’t tell"}
 SIGNS = {"better": "▲", "worse": "▼", "can't tell": "≈"}
@@ -130,26 +134,18 @@ class Confusion:
     items: str
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A reliability diagram and its bins."""
-
-    chart: Markup | None
-    lines: Sequence[Sequence[str]]
-    error: Figure
-
-
 def kind_of(verdict: str) -> str:
     """The style of a verdict: better, worse, or unsure for everything else."""
     return KINDS.get(verdict, "unsure")
 
 
 def contenders(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """All contenders from the top of the ladder down: the tuned one, then the others by accuracy."""
+    """All contenders from the top of the ladder down: the tuned one, then the others by the ladder's first metric."""
+    name = ladder(evidence)[0]
 
-    def rung(one: Mapping[str, Any]) -> tuple[bool, float]:
-        reached = number(mapping(mapping(one.get("metrics")).get("accuracy")).get("value"))
-        return one.get("role") != "tuned", -(reached or 0.0)
+    def rung(one: Mapping[str, Any]) -> tuple[bool, bool, float]:
+        reached = number(mapping(mapping(one.get("metrics")).get(name)).get("value"))
+        return one.get("role") != "tuned", reached is None, (reached or 0.0) * (1 if name in LOWER else -1)
 
     return sorted(rows(evidence.get("contenders")), key=rung)
 
@@ -228,37 +224,45 @@ def _facts(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[
     ]
 
 
-def forests(evidence: Mapping[str, Any], names: Sequence[str] = ("accuracy", "f1_macro")) -> list[Forest]:
-    """The ladder in each metric that any contender has, all on one axis."""
-    ladder = contenders(evidence)
-    metrics = {name: [mapping(mapping(one.get("metrics")).get(name)) for one in ladder] for name in names}
-    axis = charts.shared_domain([read_interval(value) for values in metrics.values() for value in values])
-    return [_forest(evidence, name, values, axis) for name, values in metrics.items() if any(values)]
+def forests(evidence: Mapping[str, Any]) -> list[Forest]:
+    """The ladder in each of the task's leading metrics that any contender has; those of one unit share an axis."""
+    rungs, names = contenders(evidence), ladder(evidence)
+    metrics = {name: [mapping(mapping(one.get("metrics")).get(name)) for one in rungs] for name in names}
+    alike = {name: [other for other in names if unit_of(other) == unit_of(name)] for name in names}
+    axes = {
+        name: charts.shared_domain(
+            [read_interval(value) for other in alike[name] for value in metrics[other]], 0.0 if name in SCALED else 0.08
+        )
+        for name in names
+    }
+    return [_forest(evidence, name, values, axes[name]) for name, values in metrics.items() if any(values)]
 
 
 def _forest(
     evidence: Mapping[str, Any], metric: str, values: Sequence[Mapping[str, Any]], axis: tuple[float, float] | None
 ) -> Forest:
-    ladder = contenders(evidence)
+    contending = contenders(evidence)
     against = string(mapping(evidence.get("verdict")).get("against"))
-    named = zip(ladder, values, strict=True)
+    named = zip(contending, values, strict=True)
     reference = next((read_interval(value) for one, value in named if string(one.get("name")) == against), None)
     rungs = []
-    for one, value in zip(ladder, values, strict=True):
+    for one, value in zip(contending, values, strict=True):
         title = contender_title(evidence, one.get("name"))
         figure = write_figure(metric, value)
         told = f"{title}: {figure.text} {figure.bounds or figure.reason}".strip()
         is_tuned = one.get("role") == "tuned"
         strip = charts.strip(read_interval(value), axis, reference, is_tuned, told) if axis else None
         rungs.append(Rung(title, "tuned" if is_tuned else "baseline", figure, strip))
-    return Forest(metric_title(metric), rungs, charts.strip_axis(axis) if axis else None)
+    write = compact if metric in DECIMALS else None
+    return Forest(metric_title(metric), rungs, charts.strip_axis(axis, write) if axis else None)
 
 
 def metric_rows(evidence: Mapping[str, Any]) -> list[MetricRow]:
-    """Every metric that any contender has, in the known order."""
+    """Every metric that any contender has: the ladder's first, then the known ones, then all others."""
     tables = [mapping(one.get("metrics")) for one in contenders(evidence)]
     found = {name for table in tables for name in table}
-    order = [name for name in TITLES if name in found] + sorted(found - TITLES.keys())
+    known = dict.fromkeys([ladder(evidence)[0], *TITLES])
+    order = [name for name in known if name in found] + sorted(found - known.keys())
     result = []
     for name in order:
         methods = [string(mapping(table.get(name)).get("method")) for table in tables]
@@ -368,33 +372,3 @@ def _pairs(labels: Sequence[str], counts: Sequence[Sequence[int]], limit: int = 
     found.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
     shares = [(labels[row], labels[column], items, items / sum(counts[row])) for items, row, column in found[:limit]]
     return [(gold, output, count(items), percent(part)) for gold, output, items, part in shares]
-
-
-def calibration(evidence: Mapping[str, Any]) -> Calibration:
-    """The tuned contender's reliability diagram; without bins it has no chart."""
-    ours = tuned(evidence)
-    bins = [one for one in map(_bin, rows(mapping(ours.get("calibration")).get("bins"))) if one is not None]
-    error = write_figure("ece", mapping(ours.get("metrics")).get("ece"))
-    lines = [
-        (
-            f"{percent(one.low, 0)} to {percent(one.high, 0)}",
-            count(one.items),
-            percent(one.confidence),
-            percent(one.accuracy.value),
-            f"[{percent(one.accuracy.low).rstrip('%')}, {percent(one.accuracy.high).rstrip('%')}]",
-        )
-        for one in bins
-    ]
-    if not bins:
-        return Calibration(None, [], error)
-    told = "Points on the diagonal are answers as sure as they are right; the table has every bin."
-    return Calibration(charts.reliability(bins, "Reliability: share right against confidence", told), lines, error)
-
-
-def _bin(value: Mapping[str, Any]) -> Bin | None:
-    low, high, items = (number(value.get(key)) for key in ("low", "high", "items"))
-    confidence, accuracy = number(value.get("confidence")), number(value.get("accuracy"))
-    if low is None or high is None or not items or items < 0 or confidence is None:
-        return None
-    spread = Interval(accuracy, number(value.get("accuracy_low")), number(value.get("accuracy_high")))
-    return Bin(low, high, int(items), confidence, spread)

@@ -55,6 +55,8 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten) inside [low, high], about as many as asked for."""
     if not high > low:
         return [low]
+    if not math.isfinite(high - low):
+        return []
     rough = (high - low) / max(1, about)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)

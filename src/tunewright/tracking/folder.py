@@ -179,6 +179,7 @@ def inventory(root: Path) -> list[dict[str, Any]]:
             rows.append({"name": path.parent.name, "status": "damaged", "problem": str(error), "created": ""})
             continue
         verdict = evidence.get("verdict") or {}
+        metric = verdict.get("metric") or "accuracy"
         tuned = next((c for c in evidence.get("contenders", []) if c["role"] == "tuned"), None)
         rows.append(
             {
@@ -188,7 +189,8 @@ def inventory(root: Path) -> list[dict[str, Any]]:
                 "created": facts.get("created", ""),
                 "model": facts.get("model", {}).get("name"),
                 "adaptation": facts.get("adaptation"),
-                "accuracy": tuned["metrics"]["accuracy"]["value"] if tuned else None,
+                "metric": metric,
+                "value": tuned["metrics"].get(metric, {}).get("value") if tuned else None,
                 "verdict": verdict.get("outcome"),
                 "against": verdict.get("against"),
             }

@@ -28,12 +28,12 @@ class Classes:
         """A label; a ClassLabel's number as its name, -1 as missing."""
         return class_name(value, names)
 
-    def found_out(self, raws: Collection[str]) -> Classes:
-        return self
-
     def answer(self, raw: str) -> str | None:
         mapped = self.label_map.get(raw)
         return (raw.strip() or None) if mapped is None else mapped
+
+    def found_out(self, raws: Collection[str]) -> Classes:
+        return self
 
     def knows(self, answer: str, labels: Collection[str]) -> bool:
         return answer in labels

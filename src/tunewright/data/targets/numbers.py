@@ -43,9 +43,6 @@ class Numbers:
     def cell(self, value: Any, names: tuple[str, ...] | None) -> str | None:
         return as_text(value, "label")
 
-    def found_out(self, raws: Collection[str]) -> Numbers:
-        return self
-
     def answer(self, raw: str) -> str | None:
         cells = json.loads(raw) if isinstance(self.columns.label, tuple) else [raw]
         texts = [self.label_map.get(cell, cell).strip() if cell is not None else "" for cell in cells]
@@ -55,6 +52,9 @@ class Numbers:
         if empty:
             raise UnfitError("partial_label", f"no number in {listed(empty, 3)}")
         return canonical([number(text) for text in texts])
+
+    def found_out(self, raws: Collection[str]) -> Numbers:
+        return self
 
     def knows(self, answer: str, labels: Collection[str]) -> bool:
         return len(json.loads(answer)) == len(labels)

@@ -51,16 +51,16 @@ class Target(Protocol):
         """
         ...
 
-    def found_out(self, raws: Collection[str]) -> Target:
-        """With what these labels tell about how they are written."""
-        ...
-
     def answer(self, raw: str) -> str | None:
         """The canonical form of a row's label; None where it says nothing.
 
         Raises:
             UnfitError: it is no answer of this kind.
         """
+        ...
+
+    def found_out(self, raws: Collection[str]) -> Target:
+        """The target with what labels as they stand in a file show of their form; itself where nothing is open."""
         ...
 
     def knows(self, answer: str, labels: Collection[str]) -> bool:

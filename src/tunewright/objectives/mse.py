@@ -1,0 +1,33 @@
+"""Squared error.
+
+l_u = 1/K sum_k e_k^2.
+e = (score - target) / scale over K targets; scores and targets are in the targets' own units, and `scale` is each
+target's standard deviation in training unless the recipe says otherwise, so that a rate does not depend on the unit.
+Cost: one forward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from tunewright.core.registry import register
+from tunewright.core.tensors import At, Batch, Facts, Fits, Forward, Term, summed
+from tunewright.objectives.scale import Scale, errors, resolve
+
+
+@register("objective", "mse")
+@dataclass(frozen=True)
+class Mse:
+    """`scale`: "spread", "none", or a number above 0 for each target."""
+
+    fits: ClassVar[Fits] = "numbers"
+    scale: Scale = "spread"
+
+    def prepare(self, facts: Facts) -> Mse:
+        """The same objective with its scale as numbers."""
+        return replace(self, scale=resolve(self.scale, facts))
+
+    def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
+        e = errors(forward(batch), batch, self.scale)
+        return (summed("mse", e.square().mean(-1), batch),)
