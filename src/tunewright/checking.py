@@ -24,7 +24,7 @@ from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find, load, tokenizing
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.recipe import Recipe
-from tunewright.tasks import TASKS
+from tunewright.tasks import TASKS, Bound
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
@@ -72,6 +72,7 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
         loaded = found.gather(lambda: load(place, labels, recipe.seed, TASKS[recipe.task].problem))
         if loaded is not None:
             _lengths(recipe, prepared, loaded, found)
+            found.gather(lambda: _objective(recipe, prepared, loaded))
             _model_facts(recipe, prepared, loaded, found)
     if folder is not None:
         found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
@@ -119,6 +120,19 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
     found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}
     found.facts["notes"] = list(prepared.notes)
+
+
+def _objective(recipe: Recipe, prepared: data_side.Prepared, loaded: Any) -> None:
+    """Prepares the objective for these labels.
+
+    Raises:
+        RecipeError: its weights or scale do not go with them.
+    """
+    given = [r.label for r in prepared.splits["train"] if r.label is not None]
+    bound = Bound.of(recipe.task, loaded.labels, given)
+    objective: Any = registry.build("objective", recipe.objective)
+    if hasattr(objective, "prepare"):
+        objective.prepare(bound.facts([t for t in map(bound.target, given) if t is not None]))
 
 
 def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:

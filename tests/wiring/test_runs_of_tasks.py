@@ -127,6 +127,22 @@ def test_check_finds_what_a_run_would(task: str, tmp_path: Path, cli: Cli, monke
     assert cli("check", recipe).code == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({**CASES["regression"], "objective": {"mse": {"scale": [1.0, 2.0]}}}, "1 number above 0"),
+        ({**CASES["multilabel"], "objective": {"binary_cross_entropy": {"label_weights": {"shrt": 2.0}}}}, "shrt"),
+        ({"objective": {"cross_entropy": {"class_weights": {"hot": 2.0}}}}, "hot"),
+    ],
+)
+def test_check_sees_that_weights_go_with_the_labels(
+    changes: dict[str, Any], words: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = cli("check", lay(tmp_path, **changes))
+    assert said.code == 2 and words in said.err + said.out
+
+
 @every
 def test_other_rows_are_judged_as_the_runs_own(runs: dict[str, Path], task: str, tmp_path: Path, cli: Cli) -> None:
     lay(tmp_path, rows=200)

@@ -25,7 +25,8 @@ def resolve(scale: Scale, facts: Facts) -> tuple[float, ...]:
     if len(scale) != len(facts.labels) or not all(0 < x < float("inf") for x in scale):
         raise RecipeError(
             Problem(where="objective.scale", found=f"{list(scale)}",
-                    allowed=f"{len(facts.labels)} numbers above 0, one a target, or spread, or none")
+                    allowed=f"{len(facts.labels)} {'number' if len(facts.labels) == 1 else 'numbers'} above 0, one a target, "
+                    "or spread, or none")
         )  # fmt: skip
     return tuple(scale)
 
