@@ -188,7 +188,7 @@ def verdict(evidence: Mapping[str, Any]) -> Verdict:
         kind=kind_of(outcome),
         word=WORDS[outcome],
         sign=SIGNS[outcome],
-        headline=headline.replace(" + ", "\N{NO-BREAK SPACE}+ "),
+        headline=headline.replace(" + ", "\N{NO-BREAK SPACE}+ ").replace("-", "\N{NON-BREAKING HYPHEN}"),
         sentence=string(found.get("sentence")),
         facts=_facts(evidence, found),
         chart=chart,
