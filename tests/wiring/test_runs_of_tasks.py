@@ -60,6 +60,18 @@ def test_a_run_ends_with_evidence_and_a_report(runs: dict[str, Path], task: str)
     assert ledger["stages"] and all(stage["balances"] for stage in ledger["stages"])
 
 
+def test_a_run_begins_at_the_labels_frequencies(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    barely = {"steps": 1, "rate": 1e-9}
+    tunewright.run(lay(tmp_path, **CASES["multilabel"], training=barely), folder=tmp_path / "run")
+    rows = [json.loads(row["label"]) for row in lines(tmp_path / "run" / "data" / "train.jsonl")]
+    names = json.loads((tmp_path / "run" / "model" / "tunewright.json").read_text())["labels"]
+    shares = np.array([(sum(name in row for row in rows) + 0.5) / (len(rows) + 1) for name in names])
+    biases = load_file(tmp_path / "run" / "model" / "model.safetensors")["classifier.bias"]
+    assert biases == pytest.approx(np.log(shares / (1 - shares)), abs=1e-4) and abs(biases).max() > 0.3
+
+
 @every
 def test_a_loaded_model_says_what_the_run_said(runs: dict[str, Path], task: str) -> None:
     texts = {row["id"]: row["text"] for row in lines(runs[task] / "data" / "test.jsonl")}
