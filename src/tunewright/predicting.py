@@ -135,7 +135,7 @@ class Predictor:
         if self.bound.task.fits == "numbers":
             return NumbersPrediction(named)
         if self.bound.task.fits == "labels":
-            has = row >= self.bound.thresholds
+            has = self.bound.has(row)
             return LabelsPrediction(tuple(n for n, yes in zip(self.labels, has, strict=True) if yes), named)
         best = int(row.argmax())
         return Prediction(self.labels[best], float(row[best]), named)

@@ -47,7 +47,7 @@ def _path(value: str) -> str:
 
 
 Files = Annotated[tuple[Annotated[str, AfterValidator(_path)], ...], BeforeValidator(_list)]
-Columns_ = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
 Count = Annotated[int, Ge(1), Le(2**40)]
 Real = BeforeValidator(_number)
 
@@ -72,7 +72,7 @@ class DataPart(_Part):
 
     train: Annotated[Files, Field(min_length=1)]
     text: str
-    label: Columns_
+    label: Names
     separator: str | None = None
     pair: str | None = None
     validation: Files = ()
@@ -266,14 +266,14 @@ def _filled(value: Mapping[str, Any]) -> dict[str, Any]:
     name = value.get("task", "classification")
     task = TASKS.get(name if isinstance(name, str) else "", TASKS["classification"])
     value["objective"] = value.get("objective") or task.objective
-    for part, inner, wanted in (("evaluation", (), task.metric), ("training", ("stop",), task.stop)):
-        place = value[part] = _own(value.get(part))
-        for step in inner:
-            if isinstance(place, dict):
-                place[step] = _own(place.get(step))
-                place = place[step]
-        if isinstance(place, dict) and not place.get("metric"):
-            place["metric"] = wanted
+    evaluation = value["evaluation"] = _own(value.get("evaluation"))
+    training = value["training"] = _own(value.get("training"))
+    stop = None
+    if isinstance(training, dict):
+        stop = training["stop"] = _own(training.get("stop"))
+    for part, wanted in ((evaluation, task.metric), (stop, task.stop)):
+        if isinstance(part, dict) and not part.get("metric"):
+            part["metric"] = wanted
     return value
 
 
@@ -287,7 +287,7 @@ def _fits(recipe: Recipe) -> list[Problem]:
 
     task, problems = TASKS[recipe.task], list[Problem]()
     known = registry.members("objective")
-    name = next(iter(recipe.objective)) if isinstance(recipe.objective, Mapping) else str(recipe.objective)
+    name = _member(recipe.objective)
     if name in known and known[name].fits != task.fits:  # type: ignore[attr-defined]
         fitting = sorted(n for n, member in known.items() if member.fits == task.fits)  # type: ignore[attr-defined]
         problems.append(
@@ -304,13 +304,20 @@ def _fits(recipe: Recipe) -> list[Problem]:
             Problem(where="data.separator", found=repr(recipe.data.separator), allowed="a key of task: multilabel",
                     to_do="remove it, or set the task")
         )  # fmt: skip
-    sampler = recipe.training.sampler
-    if task.fits == "numbers" and (sampler == "balanced" or (isinstance(sampler, Mapping) and "balanced" in sampler)):
+    needing = {n for n, member in registry.members("sampler").items() if getattr(member, "needs_labels", False)}
+    sampler = _member(recipe.training.sampler)
+    if task.fits == "numbers" and sampler in needing:
+        others = sorted(set(registry.members("sampler")) - needing, reverse=True)
         problems.append(
-            Problem(where="training.sampler", found="balanced, which needs classes", allowed="shuffle or length_aware",
+            Problem(where="training.sampler", found=f"{sampler}, which needs classes", allowed=" or ".join(others),
                     to_do="choose another sampler")
         )  # fmt: skip
     return problems
+
+
+def _member(spec: Any) -> str:
+    """The name of the outermost component that a recipe names."""
+    return str(next(iter(spec), "")) if isinstance(spec, Mapping) else str(spec)
 
 
 def _numbers(value: Any) -> Any:

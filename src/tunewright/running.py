@@ -249,13 +249,13 @@ class _Job:
         labels = labels_of(task.name, self.recipe.data.label, given)
         self.loaded = load(self.found, labels, self.recipe.seed, task.problem)
         self.bound = Bound.of(task.name, self.loaded.labels, given)
-        biases = self.bound.biases([t for t in map(self.bound.target, given) if t is not None])
-        if biases is not None and self.loaded.head == "new":
-            start_from(self.loaded.model, biases)
         limit = min(self.recipe.model.max_tokens or 512, self.loaded.limit)
         tokenize = tokenizing(self.loaded.tokenizer)
         self.limit = limit
         self.examples = {name: encode(part, tokenize, self.bound.target, limit) for name, part in self.splits.items()}
+        biases = self.bound.biases([e.target for e in self.examples["train"] if e.target is not None])
+        if biases is not None and self.loaded.head == "new":
+            start_from(self.loaded.model, biases)
         cut = sum(e.full > limit for e in self.examples["train"])
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {

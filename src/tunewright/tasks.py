@@ -18,7 +18,8 @@ from tunewright.core.outcomes import Judged, LabelSets, Values
 from tunewright.core.records import Predictions
 from tunewright.core.tensors import Facts, Fits
 from tunewright.encoding import Example, Target
-from tunewright.metrics.thresholds import tune
+from tunewright.metrics import tasks as measured
+from tunewright.metrics.thresholds import DEFAULT, applied, tune
 from tunewright.models.loading import Problems
 from tunewright.models.scoring import Activation
 
@@ -29,8 +30,8 @@ Floats = NDArray[np.float64]
 class Task:
     """What a task is, whatever the data.
 
-    `problem` is transformers' word for it; `fits` the kind of objective; `family` the registry's family of its metrics,
-    of which `metric` decides, `stop` ends training and `shown` (by the name that is shown) are watched.
+    `problem` is transformers' word for it; `fits` the kind of objective; of its metrics (`metrics.tasks` says which there
+    are) `stop` ends training and `shown` (by the name that is shown) are watched.
     """
 
     name: str
@@ -38,27 +39,34 @@ class Task:
     fits: Fits
     activation: Activation
     objective: str
-    family: str
-    metric: str
     stop: str
     shown: Mapping[str, str]
+
+    @property
+    def family(self) -> str:
+        """The registry's family of its metrics."""
+        return measured.TASKS[self.name].family
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides, unless the recipe says otherwise."""
+        return measured.TASKS[self.name].primary
 
 
 TASKS = {
     task.name: task
     for task in (
         Task(
-            "classification", "single_label_classification", "classes", "softmax", "cross_entropy", "metric",
-            "accuracy", "f1_macro", {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"},
+            "classification", "single_label_classification", "classes", "softmax", "cross_entropy",
+            "f1_macro", {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"},
         ),
         Task(
             "multilabel", "multi_label_classification", "labels", "sigmoid", "binary_cross_entropy",
-            "multilabel_metric", "f1_micro", "f1_micro",
-            {"loss": "log_loss", "f1_micro": "f1_micro", "f1_macro": "f1_macro"},
+            "f1_micro", {"loss": "log_loss", "f1_micro": "f1_micro", "f1_macro": "f1_macro"},
         ),
         Task(
-            "regression", "regression", "numbers", "none", "mse", "regression_metric", "pearson", "mse",
-            {"loss": "mse", "pearson": "pearson", "mae": "mae"},
+            "regression", "regression", "numbers", "none", "mse",
+            "mse", {"loss": "mse", "pearson": "pearson", "mae": "mae"},
         ),
     )
 }  # fmt: skip
@@ -102,7 +110,7 @@ class Bound:
             mean = tuple(float(x) for x in values.mean(axis=0))
             return cls(task, tuple(labels), mean, tuple(float(x) if x > 0 else 1.0 for x in spread))
         if task.fits == "labels":
-            return cls(task, tuple(labels), thresholds=tuple(0.5 for _ in labels))
+            return cls(task, tuple(labels), thresholds=tuple(DEFAULT for _ in labels))
         return cls(task, tuple(labels))
 
     @classmethod
@@ -169,6 +177,10 @@ class Bound:
         gold = np.stack([np.asarray(examples[i].target) for i in known]) > 0.5
         return replace(self, thresholds=tuple(float(x) for x in tune(gold, answers[known])))
 
+    def has(self, answers: Floats) -> NDArray[np.bool_]:
+        """Which labels an item has, for probabilities (C,) or (N, C)."""
+        return applied(answers, np.array(self.thresholds))
+
     def judged(
         self, contender: str, split: str, examples: Sequence[Example], answers: Floats, seconds: Floats | None
     ) -> Judged:
@@ -184,5 +196,5 @@ class Bound:
         if self.task.fits == "numbers":
             return Values(contender, split, self.labels, ids, targets, answers, seconds)
         known = np.array([e.target is not None for e in examples], np.bool_)
-        output = answers >= np.array(self.thresholds)
+        output = self.has(answers)
         return LabelSets(contender, split, self.labels, ids, targets > 0.5, output, answers, known, seconds)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from other_tasks import EMOTIONS, multilabel, regression, write_other
 from outlines import Outline, outline
+from wrong_values import json_values, places
 
 from tunewright import screen
 from tunewright.core.errors import RunDamaged
@@ -250,18 +251,6 @@ def test_a_quantity_keeps_about_four_digits(value: Any, plain: str, change: str)
     assert (measured(value), measured(value, sign=True)) == (plain, change)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at, *(place for key, entry in pairs for place in _places(entry, (*at, key)))]
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_value_of_any_wrong_kind_never_crashes(tmp_path: Path, data: st.DataObject) -> None:
@@ -270,7 +259,7 @@ def test_a_value_of_any_wrong_kind_never_crashes(tmp_path: Path, data: st.DataOb
     name = data.draw(st.sampled_from(["evidence.json", "data/card.json"]))
     content = json.loads((folder / name).read_text(encoding="utf-8"))
     for _ in range(data.draw(st.integers(1, 3))):
-        parent = data.draw(st.sampled_from(_places(content)[1:]))
+        parent = data.draw(st.sampled_from(places(content)[1:]))
         inside = content
         try:
             for key in parent[:-1]:

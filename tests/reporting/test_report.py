@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from outlines import Outline, outline
+from wrong_values import json_values, places
 
 from tunewright.core.errors import RunDamaged
 from tunewright.reporting import LIMIT, compose, render
@@ -246,18 +247,6 @@ def test_many_classes_and_huge_texts_stay_below_the_limit(fake_run: FakeRun, fak
     assert "cut here" in words
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at, *(place for key, entry in pairs for place in _places(entry, (*at, key)))]
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_value_of_any_wrong_kind_anywhere_never_crashes(fake_run: FakeRun, data: st.DataObject) -> None:
@@ -265,7 +254,7 @@ def test_a_value_of_any_wrong_kind_anywhere_never_crashes(fake_run: FakeRun, dat
     name = data.draw(st.sampled_from(["evidence.json", "run.json", "data/card.json", "data/ledger.json"]))
     content = json.loads((folder / name).read_text(encoding="utf-8"))
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.sampled_from(_places(content)[1:]))
+        place = data.draw(st.sampled_from(places(content)[1:]))
         inside = content
         for key in place[:-1]:
             inside = inside[key]

@@ -39,7 +39,7 @@ class Run:
 class Packing:
     """How a packed batch is cut: runs of equal length, in order; `longest` in tokens. Every layer shares it.
 
-    owners, places (T,): the example of each token and its position there.
+    owners, places (T,): the example of each token and its position there. starts (B,): each example's first token.
     """
 
     runs: tuple[Run, ...]
@@ -47,13 +47,9 @@ class Packing:
     lengths: tuple[int, ...]
     owners: Tensor
     places: Tensor
+    starts: Tensor
     ends: Tensor | None = None
     laid: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-
-    @property
-    def starts(self) -> Tensor:
-        """(B,) index of each example's first token."""
-        return (self.places == 0).nonzero()[:, 0]
 
     def blocks(self, heads: int, causal: bool, window: int | None, dtype: torch.dtype) -> tuple[Blocks, Tensor]:
         """The blocks of short examples and their mask, made once a batch."""
@@ -74,11 +70,12 @@ class Packing:
             start += n * length
         sizes = torch.tensor(lengths, device=device)
         owners = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
-        places = torch.arange(start, device=device) - (sizes.cumsum(0) - sizes)[owners]
+        starts = sizes.cumsum(0) - sizes
+        places = torch.arange(start, device=device) - starts[owners]
         ends = None
         if device.type != "cpu":
             ends = F.pad(torch.tensor(lengths, device=device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
-        return cls(tuple(runs), max(lengths), tuple(lengths), owners, places, ends)
+        return cls(tuple(runs), max(lengths), tuple(lengths), owners, places, starts, ends)
 
 
 def _cut(x: Tensor, run: Run) -> Tensor:

@@ -112,7 +112,7 @@ class ModelForward:
         batch = batch.to(self.device)
         with torch.no_grad(), self._autocast():
             if self.layout == "packed":
-                hidden = self._hidden(batch)
+                hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
                 return pool(hidden, batch.lengths, "mean").float()
             tokens, mask, _ = self._pad(batch)
             hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
@@ -154,9 +154,8 @@ class ModelForward:
             self._laid = Products(self.model, self.inner.base_model.embeddings if narrow else None)
         return self._laid
 
-    def _hidden(self, batch: Batch) -> Tensor:
+    def _hidden(self, batch: Batch, packing: attention.Packing) -> Tensor:
         """(T, D) hidden states of the packed batch."""
-        packing = attention.Packing.of(batch.lengths, self.device)
         places = packing.places
         self.draws.begin(batch.keys, packing.owners, places)
         more: dict[str, Any] = {}
@@ -178,11 +177,11 @@ class ModelForward:
 
     def _packed(self, batch: Batch) -> Tensor:
         assert self.head is not None
+        packing = attention.Packing.of(batch.lengths, self.device)
         if self._last is None:
-            return self.head.score(self.inner, pool(self._hidden(batch), batch.lengths, self.head.pooling))
-        sizes = torch.tensor(batch.lengths, device=self.device)
-        with self._last.cut(sizes.cumsum(0) - sizes):
-            return self.head.score(self.inner, self._hidden(batch))
+            return self.head.score(self.inner, pool(self._hidden(batch, packing), batch.lengths, self.head.pooling))
+        with self._last.cut(packing.starts):
+            return self.head.score(self.inner, self._hidden(batch, packing))
 
     def _pad(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, mask and types (B, L); sets the keys of dropout for the padded rows."""

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_OUTPUT = ("classifier", "out_proj", "score")
+OUTPUT = ("classifier", "out_proj", "score")
+"""What transformers calls the layer that makes a classifier's scores."""
 Pooling = Literal["first", "last", "mean"]
 
 
@@ -60,7 +61,7 @@ def head_of(model: nn.Module) -> Head | None:
 def start_from(model: nn.Module, biases: Sequence[float]) -> bool:
     """Sets the biases of the layer that makes the scores, one a score; False where it has none (decoders)."""
     for name, module in reversed(list(model.named_modules())):
-        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in _OUTPUT and module.out_features == len(biases):
+        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in OUTPUT and module.out_features == len(biases):
             if module.bias is None:
                 return False
             with torch.no_grad():

@@ -19,6 +19,7 @@ from torch import nn
 from tunewright.core.errors import ModelError, OutOfMemory, Problem, closest, listed
 from tunewright.core.files import sha256
 from tunewright.core.seeds import key
+from tunewright.models.heads import OUTPUT
 from tunewright.models.toy import toy_bert
 
 CATALOGUE = {
@@ -27,7 +28,7 @@ CATALOGUE = {
 }
 
 
-_HEAD = re.compile(r"(classifier|out_proj|score)\.\w+$")
+_HEAD = re.compile(rf"({'|'.join(OUTPUT)})\.\w+$")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
@@ -26,6 +26,7 @@ from tunewright.samplers.shuffle import Epochs
 class Balanced:
     """`power` from 0 (all classes alike) to 1 (as in the data)."""
 
+    needs_labels: ClassVar[bool] = True
     power: Annotated[float, Ge(0), Le(1)] = 0.0
 
     def bind(self, pool: Pool, seed: int) -> _Balanced:
