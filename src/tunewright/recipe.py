@@ -288,8 +288,8 @@ def _fits(recipe: Recipe) -> list[Problem]:
     task, problems = TASKS[recipe.task], list[Problem]()
     known = registry.members("objective")
     name = _member(recipe.objective)
-    if name in known and known[name].fits != task.fits:  # type: ignore[attr-defined]
-        fitting = sorted(n for n, member in known.items() if member.fits == task.fits)  # type: ignore[attr-defined]
+    if name in known and task.fits not in known[name].fits:  # type: ignore[attr-defined]
+        fitting = sorted(n for n, member in known.items() if task.fits in member.fits)  # type: ignore[attr-defined]
         problems.append(
             Problem(where="objective", found=f"{name} is not for {recipe.task}", allowed=listed(fitting),
                     to_do=f"choose {task.objective}, or leave the key out")

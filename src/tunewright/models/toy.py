@@ -65,7 +65,7 @@ class Toy(nn.Module):
             parts = []
             for i, length in enumerate(lengths):
                 self.draws.begin(
-                    None if batch.keys is None else batch.keys[i : i + 1],
+                    None if batch.keys is None else batch.keys[i // batch.sides : i // batch.sides + 1],
                     torch.zeros(length, dtype=torch.int64),
                     torch.arange(length),
                 )
@@ -76,9 +76,9 @@ class Toy(nn.Module):
             allowed = torch.arange(longest)[None] < torch.tensor(lengths)[:, None]
             padded = x.new_zeros(len(lengths), longest, WIDTH).masked_scatter(allowed[..., None], x)
             owners = torch.arange(len(lengths)).repeat_interleave(longest)
-            self.draws.begin(batch.keys, owners, torch.arange(longest).repeat(len(lengths)))
+            self.draws.begin(batch.keys, owners // batch.sides, torch.arange(longest).repeat(len(lengths)))
             hidden = self._body(padded, allowed)[allowed]
-        if batch.unit == "example":
+        if batch.unit != "token":
             hidden = hidden[batch.ends() - 1]
         scores: Tensor = self.classifier(self.norm(hidden[batch.positions]))
         return scores
@@ -88,6 +88,10 @@ class Toy(nn.Module):
         for layer in self.layers:
             x = layer(x, allowed)
         return x
+
+    def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        scores = self(batch, nudge)
+        return F.cross_entropy(scores, batch.targets, label_smoothing=smoothing, reduction="none")
 
     def nudge_like(self, batch: Batch) -> Tensor:
         return torch.zeros(len(batch.tokens), WIDTH, dtype=self.embed.weight.dtype)
