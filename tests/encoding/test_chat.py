@@ -21,6 +21,7 @@ from tunewright.core.tensors import IGNORED
 from tunewright.encoding.chat import Unfit, conversations, prompts, record_of
 from tunewright.encoding.codec import folded
 from tunewright.encoding.examples import Example
+from tunewright.encoding.messages import plain
 from tunewright.encoding.showing import injected, masked
 from tunewright.models.templates import Template, template_of
 
@@ -322,6 +323,13 @@ def test_an_exchange_that_does_not_fit_by_itself_refuses_the_record(models: Path
     made, refused = conversations([record(big)], chat, supervise="last", limit=150, too_long="split_turns")
     assert refused == [] and len(made) == 1 and len(spans(made[0])) == 1, "leading turns go where the last is learnt"
     assert refusal(chat, LONG, limit=100)[0] == "too_long"
+
+
+def test_templates_see_messages_as_they_expect_them() -> None:
+    odd = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "not JSON"}}
+    made = plain([says(None, weight=0, tool_calls=[CALL, odd, "?"]), user("a")])
+    first = {**CALL, "function": {"name": "weather", "arguments": {"city": "Kyiv"}}}
+    assert made == [{"role": "assistant", "tool_calls": [first, odd, "?"]}, user("a")]
 
 
 def test_prompts_are_what_serving_sends(models: Path) -> None:

@@ -14,6 +14,7 @@ from tunewright.core.records import Record, Source
 from tunewright.core.tensors import IGNORED
 from tunewright.encoding import pack
 from tunewright.encoding.sequences import Layout, aligned_sequences, causal_sequences
+from tunewright.encoding.showing import learnt_of
 from tunewright.models.codecs import Plain, layout_of
 from tunewright.models.loading import tokenizing
 
@@ -139,6 +140,13 @@ def test_sides_have_limits_of_their_own(gpt2: Any) -> None:
     ]
     made, _ = aligned_sequences(rows[:1], tokenizing(gpt2), Plain(gpt2).targets, **options, too_long="cut_source")
     assert len(made[0].tokens) == 9 and made[0].full == 31
+
+
+def test_what_is_learnt_can_be_shown(gpt2: Any) -> None:
+    codec, layout = Plain(gpt2), layout_of(gpt2)
+    made, _ = causal_sequences([row("a 源", "b 目"), row("c", None, "u")], codec, layout, limit=30)
+    assert learnt_of(made[0], codec) == [("a 源\n\n", False), ("b 目<|endoftext|>", True)]
+    assert learnt_of(made[1], codec) == [("c\n\n", False)]
 
 
 def test_a_layout_is_a_value() -> None:
