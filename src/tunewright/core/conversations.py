@@ -10,6 +10,7 @@ A message is a dict with role and content and, where given, tool_calls, tool_cal
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,10 +126,8 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function", call)
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        with contextlib.suppress(ValueError):
             arguments = json.loads(arguments)
-        except ValueError:
-            pass
     return {"name": function.get("name"), "arguments": arguments}
 
 
