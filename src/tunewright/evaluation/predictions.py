@@ -24,7 +24,7 @@ from tunewright.evaluation.shapes.common import finite
 
 Role = Literal["tuned", "baseline"]
 VERSION = 1
-LADDER = ("tuned", "majority", "unigram", "length", "lexicon", "tfidf", "linear", "copy", "lead", "untuned")
+LADDER = ("tuned", "majority", "unigram", "words", "length", "lexicon", "tfidf", "linear", "copy", "lead", "untuned")
 _SHOWN = 20
 PLAIN = "classification"
 """The task of a file that names none."""
