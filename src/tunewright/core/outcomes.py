@@ -172,9 +172,7 @@ class _Several(_Shaped):
         return np.ones(len(self), np.bool_)
 
     def taken(self, rows: Ints) -> Self:
-        columns = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("contender", "split", "labels")
-        }
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL}
         picked = {name: _picked(column, rows) for name, column in columns.items() if column is not None}
         return replace(self, **picked)
 
