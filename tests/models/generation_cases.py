@@ -19,7 +19,7 @@ _SEQ2SEQ: dict[str, Any] = {
 }  # fmt: skip
 _T5: dict[str, Any] = {
     **_SEQ2SEQ, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 2,
-    "initializer_factor": 6.0,
+    "initializer_factor": 2.5,
 }  # fmt: skip
 SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     "t5": ("t5", _T5),
