@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,11 +22,11 @@ from tunewright.evaluation.ladders import RUNGS
 from tunewright.kinds.answers import Answer
 from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Splits, left
 from tunewright.kinds.untuned import untuned
+from tunewright.models.codecs import Plain, borders_of, masking_of, start_of
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Found, Loaded, Problems, language_problem, load
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import likelihoods
-from tunewright.models.templates import masking_of, spans_of, start_of
 from tunewright.recipe import Recipe
 from tunewright.tasks import TASKS, Task
 
@@ -56,11 +56,19 @@ class Documents:
 
     task: Task = TASKS["language_modeling"]
     scale: tuple[Sequence[float], Sequence[float]] | None = None
+    between: Callable[[], None] | None = None
     columns = ("bits_per_byte", "perplexity", "tokens")
 
     def __init__(self, loaded: Loaded, problem: Problems, limit: int) -> None:
         self.loaded, self.problem, self.limit = loaded, problem, limit
-        self.altered: Masking | None = masking_of(loaded.tokenizer) if problem == "masked_lm" else None
+        self.altered: Masking | None = None
+        if problem == "masked_lm":
+            if loaded.tokenizer.mask_token_id is None:
+                raise ModelError(
+                    Problem(where=f"model {loaded.found.name}", found="its tokenizer has no mask token",
+                            allowed="an encoder with one, or a decoder", to_do="choose another model")
+                )  # fmt: skip
+            self.altered = masking_of(loaded.tokenizer)
 
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
@@ -78,19 +86,19 @@ class Documents:
         return cls(saved, saved.card["problem"], int(saved.card.get("max_tokens") or saved.limit))
 
     def encode(self, records: Sequence[Record]) -> Encoded:
-        tokenizer = self.loaded.tokenizer
+        tokenizer, spans = self.loaded.tokenizer, Plain(self.loaded.tokenizer).spans
         if self.altered is None:
             start, end = start_of(tokenizer), tokenizer.eos_token_id
-            examples, refused = windows(records, spans_of(tokenizer), limit=self.limit, start=start, end=end)
+            if start is None:  # so that a document's first token is predicted too
+                start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else end
+            examples, refused = windows(records, spans, limit=self.limit, start=start, end=end)
         else:
-            before, after = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
-            examples, refused = pieces(
-                records, spans_of(tokenizer), limit=self.limit, before=before, after=after
-            )  # fmt: skip
-        gone = {one.record for one in refused}
+            before, after = borders_of(tokenizer)
+            examples, refused = pieces(records, spans, limit=self.limit, before=before, after=after)
+        gone = {one.id for one in refused}
         return Encoded([r for r in records if r.id not in gone], examples, left(refused))
 
-    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, place: Path, name: str) -> dict[str, Encoded]:
+    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
         return dict(splits)
 
     def notes(self) -> tuple[str, ...]:
@@ -119,15 +127,18 @@ class Documents:
         place = {record.id: i for i, record in enumerate(encoded.records)}
         owner = np.array([place[record_of(e.id)] for e in examples], np.int64)
         n = len(encoded.records)
-        tokens = np.bincount(owner, counts[:, 0], n).astype(np.int64)
-        if self.altered is None:
-            size = np.bincount(owner, [e.given["bytes"] for e in examples], n)
-        else:  # the masked tokens' share of the document
-            own = np.bincount(owner, [len(e.tokens) - 2 for e in examples], n)
-            size = np.array([len(r.text.encode()) for r in encoded.records]) * tokens / np.maximum(own, 1)
+        nll, tokens = (
+            np.bincount(owner, costs[:, 0], n).astype(np.float64),
+            np.bincount(owner, counts[:, 0], n).astype(np.float64),
+        )
+        if self.altered is not None:  # what the document would cost at the rate of its masked tokens
+            special = list(self.altered.special)
+            own = np.bincount(owner, [int((~np.isin(e.tokens, special)).sum()) for e in encoded.examples], n)
+            nll, tokens = nll * own / np.maximum(tokens, 1), own.astype(np.float64)
+        sizes = np.array([len(r.text.encode("utf-8", "surrogatepass")) for r in encoded.records], np.int64)
         return Likelihoods(
-            contender, split, (), tuple(r.id for r in encoded.records), np.bincount(owner, costs[:, 0], n), tokens,
-            np.maximum(np.round(size), 1).astype(np.int64), np.bincount(owner, seconds, n),
+            contender, split, (), tuple(r.id for r in encoded.records), nll, tokens.astype(np.int64), sizes,
+            np.bincount(owner, seconds, n).astype(np.float64),
         )  # fmt: skip
 
     def baseline(
@@ -135,8 +146,7 @@ class Documents:
     ) -> Contender:
         if name == "untuned":
             return untuned(self, recipe, encoded()["test"])
-        made = RUNGS[self.task.name][name](splits["train"], splits["test"], recipe.seed)
-        return made
+        return RUNGS[self.task.name][name](splits["train"], splits["test"], recipe.seed)
 
     def card(self) -> dict[str, Any]:
         return {"task": self.task.name, "problem": self.problem}
@@ -145,7 +155,7 @@ class Documents:
         found = self.judged(forward, self.encode(records), "tuned", "asked")
         assert isinstance(found, Likelihoods)
         told = {
-            i: DocumentPrediction(nll / max(size, 1) / np.log(2), float(np.exp(nll / max(tokens, 1))), int(tokens))
+            i: DocumentPrediction(float(nll / max(size, 1) / np.log(2)), float(np.exp(nll / max(tokens, 1))), int(tokens))
             for i, nll, tokens, size in zip(found.ids, found.nll, found.tokens, found.bytes, strict=True)
         }
         return [told.get(r.id, DocumentPrediction(float("nan"), float("nan"), 0)) for r in records]

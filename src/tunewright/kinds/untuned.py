@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
+from tunewright.core.outcomes import Judged
 from tunewright.evaluation import Contender
-from tunewright.kinds.protocol import Encoded, Kind
+from tunewright.kinds.protocol import Encoded
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
@@ -27,7 +29,13 @@ def standing(loaded: Loaded, recipe: Recipe) -> Iterator[ModelForward]:
         forward.release()
 
 
-def untuned(kind: Kind, recipe: Recipe, items: Encoded) -> Contender:
+class _Judging(Protocol):
+    @property
+    def loaded(self) -> Loaded: ...
+    def judged(self, forward: ModelForward, encoded: Encoded, contender: str, split: str) -> Judged: ...
+
+
+def untuned(kind: _Judging, recipe: Recipe, items: Encoded) -> Contender:
     """What the base model says of every item."""
     with standing(kind.loaded, recipe) as forward:
         return Contender(kind.judged(forward, items, NAME, "test"), TITLE)
