@@ -338,6 +338,10 @@ def test_prompts_are_what_serving_sends(models: Path) -> None:
     (one,), (refused,) = prompts(rows, chat, limit=40)
     assert one.tokens.tolist() == served(chat, [user("a")]) and one.target is None and one.id == "r"
     assert (refused.id, refused.reason) == ("long", "too_long")
+    (short,), refused = prompts(rows[:1], template(models, "gpt2", "chatml"), 100, too_long="split_turns")
+    head, tail = LONG[:1], LONG[-6:-1]
+    assert refused == [] and short.tokens.tolist() == template(models, "gpt2", "chatml").ids([*head, *tail], (), True)
+    assert short.full > 300
     (same,), _ = conversations(rows[1:], chat, limit=40)
     assert same.tokens.tolist() == one.tokens.tolist() and same.target is None
 
