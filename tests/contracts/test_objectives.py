@@ -88,7 +88,7 @@ def shaped(given: Batch, objective: Any) -> Batch:
     """The batch with targets of the objective's kind in place of classes: class c becomes row c of `TARGETS`."""
     while not hasattr(objective, "fits"):
         objective = getattr(objective, "inner", CrossEntropy())
-    return replace(given, targets=TARGETS[objective.fits][given.targets])
+    return replace(given, targets=TARGETS[objective.fits[0]][given.targets])
 
 
 BALANCED = tuple(16 / (3 * n) for n in FACTS.counts)
@@ -325,6 +325,9 @@ class Nudged:
     def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
         return self.forward(batch, self.nudge)
 
+    def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        return self.forward.losses(batch, self.nudge, smoothing)
+
     def nudge_like(self, batch: Batch) -> Tensor:
         return self.forward.nudge_like(batch)
 
@@ -412,6 +415,9 @@ def test_the_adversarial_step_is_the_maximiser_on_the_ball() -> None:
         def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
             assert nudge is not None
             return (nudge @ weight).sum().reshape(1, 1)
+
+        def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+            return self(batch, nudge)[:, 0]
 
         def nudge_like(self, batch: Batch) -> Tensor:
             return torch.zeros(len(batch.tokens), 5, dtype=torch.float64)
