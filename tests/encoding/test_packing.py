@@ -135,7 +135,7 @@ def test_two_sides_lie_side_by_side() -> None:
     assert (batch.ids, batch.sides, batch.lengths) == (("a", "b"), 2, (3, 2, 2, 3)) and len(a) == 5
     assert batch.sequences().tolist() == [0, 0, 1, 2, 3, 3] and batch.owners().tolist() == [0, 0, 0, 1, 1, 1]
     assert batch.given["reference"].tolist() == [1, 2, 3, 4] and batch.keys is not None and len(batch.keys) == 2
-    assert batch.counts() == {"token": 6, "example": 2, "pair": 2, "step": 1}
+    assert batch.counts() == {"token": 6, "example": 2, "pair": 2, "chosen": 3, "step": 1}
     assert pack([replace(a, given={"good": 1.0}), replace(b, given={"good": 0.0})]).given["good"].tolist() == [1, 0]
     pairs = pack([replace(a, unit="pair"), replace(b, unit="pair")])
     assert pairs.positions.tolist() == [0, 1, 2, 3] and pairs.counts() == {"pair": 2, "example": 2, "step": 1}

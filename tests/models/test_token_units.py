@@ -144,4 +144,4 @@ def test_both_sides_of_an_example_draw_alike() -> None:
     found = ModelForward(model).losses(batch)
     torch.testing.assert_close(found[:2], found[2:])
     assert batch.owners().tolist() == [0, 0, 0, 0] and batch.sequences().tolist() == [0, 0, 1, 1]
-    assert batch.counts() == {"token": 4, "example": 1, "pair": 1, "step": 1}
+    assert batch.counts() == {"token": 4, "example": 1, "pair": 1, "chosen": 2, "step": 1}
