@@ -187,14 +187,12 @@ BY_PREFERENCE: dict[str, list[Any]] = {
 }
 KINDS: dict[str, tuple[Kind, ...]] = {
     "classes": ("example", "token"), "labels": ("example", "token"), "numbers": ("example", "token"),
-    "tokens": ("vocabulary",), "pairs": ("pairs",), "thumbs": ("thumbs", "mismatched"),
+    "tokens": ("vocabulary",), "pairs": ("pairs",), "thumbs": ("thumbs", "mismatched"), "rewards": ("rewards",),
 }  # fmt: skip
 
 
 def kinds(objective: Any) -> list[Kind]:
     """What an objective is tried on: all that it fits; the classes' own weights are for classes alone."""
-    if isinstance(objective, BradleyTerry):
-        return ["rewards"]
     own = [fit for fit in fitting(objective) if fit != "tokens" or getattr(objective, "class_weights", None) is None]
     found = dict.fromkeys(kind for fit in own for kind in KINDS[fit])
     return [

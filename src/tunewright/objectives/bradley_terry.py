@@ -28,7 +28,7 @@ from tunewright.objectives.preferences import of_examples, watched
 class BradleyTerry:
     """`margin`: the lead that is asked for. `center`: the weight that draws the rewards of a pair around 0."""
 
-    fits: ClassVar[tuple[Fits, ...]] = ("pairs",)
+    fits: ClassVar[tuple[Fits, ...]] = ("rewards",)
     margin: Annotated[float, Ge(0)] = 0.0
     center: Annotated[float, Ge(0)] = 0.0
 
