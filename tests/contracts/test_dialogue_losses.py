@@ -437,6 +437,17 @@ def test_a_file_that_cannot_be_used_is_explained(
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_the_loss_that_the_documentation_shows_works(tmp_path: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "objectives.md").read_text(encoding="utf-8")
+    (shown,) = [block for block in text.split("```python\n")[1:] if "my_loss" in block]
+    file = tmp_path / "my_loss.py"
+    file.write_text(shown.split("```")[0], encoding="utf-8")
+    mine = Custom(str(file), "my_loss", {"gamma": 2.0}).prepare(Facts((), ()))
+    given = batch(rows(9))
+    (found,), (focal,) = mine(toy(), given, AT), build("objective", "focal")(toy(), given, AT)
+    assert found.total.item() == pytest.approx(focal.total.item(), rel=1e-9)
+
+
 def test_the_content_of_the_file_is_what_counts(tmp_path: Any) -> None:
     one, two = tmp_path / "one.py", tmp_path / "two.py"
     one.write_text("def loss(scores, targets): return scores[:, 0]\n")
