@@ -25,7 +25,7 @@ class Predictor:
     @property
     def columns(self) -> list[str]:
         """The names of a table's columns for `cells`."""
-        return self.kind.columns
+        return list(self.kind.columns)
 
     def predict(self, texts: str | Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
         """One prediction a text, in the order given.

@@ -266,7 +266,29 @@ class _Job:
             yield Event("note", f"{cut} of {len(self.splits['train'])} training texts {'is' if cut == 1 else 'are'} longer "
                         f"than {limit} tokens and cut there (model.max_tokens)")  # fmt: skip
         yield Event("model", self.found.name, facts)
-        self.encoded = self.kind.ready(self.encoded)
+        self.kind.between = self._pause
+        kept, key = self.folder.path / "reference", self.fingerprint
+        if not self.folder.done("train", self.fingerprint) or not self.folder.done("predict", self._writing()):
+            self.encoded = self.kind.ready(self.encoded, self.recipe, kept, key)
+
+    def _writing(self) -> str:
+        """What predictions depend on: the training, and how texts are written."""
+        return hashlib.sha256(f"{self.fingerprint}{self.recipe.generation}".encode()).hexdigest()
+
+    def _pause(self) -> None:
+        """Asked between the steps of what takes long.
+
+        Raises:
+            Interrupted: the run shall stop.
+        """
+        if self.stop():
+            raise Interrupted(
+                Problem(
+                    where=str(self.folder.path),
+                    found="stopped",
+                    to_do="run the same command again: it goes on from there",
+                )
+            )
 
     def baselines(self) -> Iterator[Event]:
         """The ladder below the tuned model, on the same items."""
@@ -365,12 +387,13 @@ class _Job:
 
     def predict(self) -> Iterator[Event]:
         """The tuned model's word on every test and validation item."""
-        key = hashlib.sha256(f"{self.fingerprint}{self.recipe.generation}".encode()).hexdigest()
+        key = self._writing()
         if self.folder.done("predict", key) and self._predicted("test", "tuned"):
             return
         yield Event("stage", "predict")
         if self.tuned is None:
             self.kind, self.tuned = opened(open_saved(self.folder.model), self.recipe)
+            self.kind.between = self._pause
         began = time.perf_counter()
         title = f"Fine-tuned {Path(self.recipe.model.name).name}"
         for split in ("test", "validation"):

@@ -151,7 +151,7 @@ def conversations(
             continue
         try:
             if record.label is None:
-                examples += _unlabelled(read[record.id], template, limit)
+                examples += unlabelled(read[record.id], template, limit)
                 continue
             if isinstance(runs, Unfit):
                 raise runs
@@ -174,7 +174,7 @@ def prompts(records: Sequence[Record], template: ChatTemplate, limit: int) -> tu
     examples, refused = [], []
     for record in records:
         try:
-            examples += _unlabelled(asked(record), template, limit)
+            examples += unlabelled(asked(record), template, limit)
         except Unfit as unfit:
             refused.append(Refused(record.id, unfit.reason, unfit.detail))
         except ValueError as error:
@@ -316,7 +316,12 @@ def _named(record: str, examples: Sequence[Example]) -> list[Example]:
     return [Example(f"{record}#{i}", e.tokens, e.target, e.full, unit="token") for i, e in enumerate(examples)]
 
 
-def _unlabelled(talk: Conversation, template: ChatTemplate, limit: int) -> list[Example]:
+def unlabelled(talk: Conversation, template: ChatTemplate, limit: int) -> list[Example]:
+    """The prompt of a conversation, as serving sends it, unsupervised.
+
+    Raises:
+        Unfit: the template refuses it, or it is longer than `limit`.
+    """
     try:
         text = template.render(talk.messages, talk.tools, generation_prompt=True)
     except CannotRender as error:
@@ -353,7 +358,7 @@ def _longest_part(talk: Conversation, stop: int, template: ChatTemplate, limit: 
     best: tuple[int, list[Run]] | None = None
     while low < high:
         middle = (low + high) // 2
-        made = encoded([_part(talk, starts[middle], last + 1)], template)[0]
+        made = encoded([part(talk, starts[middle], last + 1)], template)[0]
         if isinstance(made, Unfit):
             raise made
         if made and max(len(run.tokens) for run in made) <= limit:
@@ -374,7 +379,7 @@ def exchanges(messages: Sequence[Message], last: int) -> list[int]:
     ]  # fmt: skip
 
 
-def _part(talk: Conversation, start: int, stop: int) -> Conversation:
+def part(talk: Conversation, start: int, stop: int) -> Conversation:
     """Messages [start, stop) behind the system prompt."""
     head = opening(talk.messages)
     start = max(start, head)

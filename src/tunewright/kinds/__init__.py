@@ -6,7 +6,10 @@ scores       one score for each class, label or target of a text
 from __future__ import annotations
 
 from tunewright.kinds.answers import Answer, LabelsPrediction, NumbersPrediction, Prediction
+from tunewright.kinds.choices import Preferences, Rewards
+from tunewright.kinds.documents import Documents
 from tunewright.kinds.protocol import Encoded, Kind, Left, Splits
+from tunewright.kinds.replies import Chat, Sequences
 from tunewright.kinds.scores import Scores
 from tunewright.models.loading import Found
 from tunewright.models.saving import Saved
@@ -16,6 +19,11 @@ KINDS: dict[str, type[Kind]] = {
     "classification": Scores,
     "multilabel": Scores,
     "regression": Scores,
+    "language_modeling": Documents,
+    "chat": Chat,
+    "seq2seq": Sequences,
+    "preference": Preferences,
+    "reward": Rewards,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tunewright.core.outcomes import Judged
@@ -46,8 +47,29 @@ class Encoded:
     prompts: list[Example] = field(default_factory=list)
 
 
+class Refusal(Protocol):
+    """What encoding says of a record that it refuses."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+def left(refused: Sequence[Refusal]) -> list[Left]:
+    """What encoding refused, each record once."""
+    return list({one.id: Left(one.id, one.reason, one.detail) for one in refused}.values())
+
+
 class Kind(Protocol):
-    """A kind of task, bound to its data and its model. What it learns of them is saved with the model (`card`)."""
+    """A kind of task, bound to its data and its model. What it learns of them is saved with the model (`card`).
+
+    `between` is called now and then during what takes long; it may raise to stop.
+    """
+
+    between: Callable[[], None] | None
 
     @property
     def task(self) -> Task: ...
@@ -86,8 +108,15 @@ class Kind(Protocol):
         """The records for the model."""
         ...
 
-    def ready(self, splits: Mapping[str, Encoded]) -> dict[str, Encoded]:
-        """The splits with what else training needs of the base model: called once, before anything learns."""
+    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
+        """The splits with what else training needs of the base model: called before anything learns.
+
+        Args:
+            splits: as encoded.
+            recipe: says precision and device.
+            kept: where what is costly is kept for the next call.
+            key: what it depends on.
+        """
         ...
 
     def notes(self) -> tuple[str, ...]:
@@ -132,7 +161,7 @@ class Kind(Protocol):
         ...
 
     @property
-    def columns(self) -> list[str]:
+    def columns(self) -> Sequence[str]:
         """The names of a table's columns for an answer's cells."""
         ...
 

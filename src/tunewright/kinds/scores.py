@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from tunewright.core.outcomes import Judged
@@ -28,6 +29,7 @@ class Scores:
     """Classification, several labels, numbers."""
 
     altered: Callable[[Example, int], Example] | None = None
+    between: Callable[[], None] | None = None
 
     def __init__(self, loaded: Loaded, bound: Bound, limit: int) -> None:
         self.loaded, self.bound, self.limit = loaded, bound, limit
@@ -62,7 +64,7 @@ class Scores:
         examples = encode(records, tokenizing(self.loaded.tokenizer), self.bound.target, self.limit)
         return Encoded(list(records), examples, cut=sum(e.full > self.limit for e in examples))
 
-    def ready(self, splits: Mapping[str, Encoded]) -> dict[str, Encoded]:
+    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
         return dict(splits)
 
     def notes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from tunewright.core.errors import ModelError, Problem
 from tunewright.encoding.chat import CannotRender
 from tunewright.encoding.messages import plain
+from tunewright.models.codecs import controls_of, start_of, text_of, tokens_of
 
 Origin = Literal["tokenizer", "chatml", "plain"]
 _TAGS = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -165,26 +166,9 @@ def template_of(tokenizer: Any) -> Template:
     kinds: tuple[Origin, ...] = ("chatml", "plain")
     origin: Origin = next((k for k in kinds if text == _default(tokenizer, k)), "tokenizer")
     ends, appended = _ends(tokenizer)
-    controls = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
-    controls |= {str(t) for t in tokenizer.all_special_tokens} | set(tokenizer.convert_ids_to_tokens(ends))
+    controls = controls_of(tokenizer) | set(tokenizer.convert_ids_to_tokens(ends))
     marks = {f"### {role}:" for role in ("System", "User", "Assistant", "Tool")} if origin == "plain" else set()
-    return Template(tokenizer, origin, ends, appended, frozenset(controls), frozenset(marks))
-
-
-def tokens_of(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Tokens of texts, with nothing added to them."""
-    if not texts:
-        return []
-    ids: list[list[int]] = tokenizer(
-        list(texts), add_special_tokens=False, padding=False, truncation=False, return_attention_mask=False,
-        return_token_type_ids=False, verbose=False,
-    )["input_ids"]  # fmt: skip
-    return ids
-
-
-def text_of(tokenizer: Any, tokens: Sequence[int]) -> str:
-    """The text of tokens, special ones shown, nothing tidied up."""
-    return str(tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return Template(tokenizer, origin, ends, appended, controls, frozenset(marks))
 
 
 def _render(
@@ -219,7 +203,6 @@ def _kind(tokenizer: Any) -> Origin:
 
 def _default(tokenizer: Any, kind: Origin) -> str:
     """The default template: its marks are written into it, so that it stands by itself."""
-    starts = tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
     if kind == "chatml":
         parts = {
             "OPEN_SYSTEM": r"'<|im_start|>system\n'", "OPEN_ASSISTANT": r"'<|im_start|>assistant\n'",
@@ -231,7 +214,7 @@ def _default(tokenizer: Any, kind: Origin) -> str:
             "OPEN_SYSTEM": r"'### System:\n'", "OPEN_ASSISTANT": r"'### Assistant:\n'",
             "OPEN_ROLE": r"'### ' + message.role | capitalize + ':\n'", "CLOSE": r"\n\n", "END": end + r"\n\n",
         }  # fmt: skip
-    parts["BOS"] = str(tokenizer.bos_token) if starts else ""
+    parts["BOS"] = "" if start_of(tokenizer) is None else str(tokenizer.bos_token)
     return re.sub("|".join(parts), lambda found: parts[found[0]], _DEFAULT)
 
 
