@@ -311,5 +311,11 @@ def test_a_batch_that_does_not_fit_is_refused() -> None:
         Dpo()(Costs(costs), replace(given, given={}), AT)
     with pytest.raises(RecipeError, match="bradley_terry"):
         BradleyTerry()(Costs(costs), given, AT)
+    thumbs = batch(rows(3, "thumbs"), "thumbs")
+    for objective in (Dpo(), Ipo(), Orpo(), SimPo()):
+        with pytest.raises(RecipeError, match="set objective: kto"):
+            objective(Costs(torch.ones(len(thumbs.positions))), thumbs, AT)
+    with pytest.raises(ValueError, match="good"):
+        Kto()(Costs(costs), replace(thumbs, given={"reference": thumbs.given["reference"]}), AT)
     with pytest.raises(RecipeError, match="gives rewards"):
         Dpo()(Costs(costs), batch(rows(3, "rewards"), "rewards"), AT)

@@ -70,6 +70,8 @@ class Kto:
     def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
         if "good" in batch.given:
             return self._thumbs(forward, batch)
+        if batch.sides != 2:
+            raise ValueError("replies without a second one need given['good']")
         ratios = _ratios(forward, batch)
         good = ratios.new_ones(len(ratios))
         good[1::2] = 0

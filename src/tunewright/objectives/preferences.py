@@ -54,7 +54,16 @@ class Pairs:
 
     @classmethod
     def of(cls, forward: Forward, batch: Batch) -> Pairs:
-        """The pairs of a batch with two sides."""
+        """The pairs of a batch with two sides.
+
+        Raises:
+            RecipeError: the batch has replies that are good or bad by themselves.
+        """
+        if batch.sides != 2 or "good" in batch.given:
+            raise RecipeError(
+                Problem(where="objective", found="an objective of pairs, for replies that are good or bad by themselves",
+                        allowed="kto", to_do="set objective: kto, or give data with a chosen and a rejected reply")
+            )  # fmt: skip
         sums, tokens = log_probabilities(forward, batch)
         return cls(sums[0::2], sums[1::2], tokens[0::2], tokens[1::2])
 
