@@ -24,10 +24,10 @@ from tunewright.objectives.r_drop import RDrop
 from tunewright.objectives.relevance import Relevance
 from tunewright.objectives.simpo import SimPo
 from tunewright.objectives.unlikelihood import Unlikelihood
-from tunewright.objectives.wrapping import fingerprint, fitting
+from tunewright.objectives.wrapping import fingerprint, fitting, moved
 
 __all__ = [
     "BinaryCrossEntropy", "BradleyTerry", "ConfidencePenalty", "CrossEntropy", "Custom", "Diversity", "Dpo",
     "FactualConsistency", "Focal", "Huber", "Ipo", "Kto", "Mae", "MinimumRisk", "Mse", "Orpo", "RDrop", "Relevance",
-    "SimPo", "Unlikelihood", "fingerprint", "fitting",
+    "SimPo", "Unlikelihood", "fingerprint", "fitting", "moved",
 ]  # fmt: skip

@@ -41,6 +41,7 @@ class Custom:
     """`file`: a Python file. `function`: its name there. `options`: given to it by name."""
 
     fits: ClassVar[tuple[Fits, ...]] = ("classes", "tokens", "labels", "numbers")
+    paths: ClassVar[tuple[str, ...]] = ("file",)
     file: str
     function: str = "loss"
     options: dict[str, Any] = field(default_factory=dict)

@@ -12,8 +12,13 @@ entailment model on every reply.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
+from tunewright.core.files import sha256
 from tunewright.core.registry import register
 from tunewright.core.sampled import Measure
 from tunewright.objectives.minimum_risk import Risk
@@ -24,11 +29,20 @@ from tunewright.objectives.minimum_risk import Risk
 class FactualConsistency(Risk):
     """`model`: the folder of an entailment model."""
 
+    paths: ClassVar[tuple[str, ...]] = ("model",)
     model: str = ""
 
     def __post_init__(self) -> None:
         if not self.model:
             raise ValueError("no `model`: the folder of an entailment model, such as one trained on MNLI")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over what the model's folder holds; over its name where there is no such folder."""
+        place = Path(self.model).expanduser()
+        files = sorted(p for p in place.glob("*") if p.is_file()) if place.is_dir() else []
+        found = [[p.name, sha256(p)] for p in files] or [["", self.model]]
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
     @property
     def name(self) -> str:

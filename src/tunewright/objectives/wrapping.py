@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -43,6 +43,16 @@ def fitting(objective: Any) -> tuple[Fits, ...]:
     own: tuple[Fits, ...] = objective.fits
     inner = getattr(objective, "inner", None)
     return own if inner is None else tuple(kind for kind in own if kind in fitting(inner))
+
+
+def moved(objective: Any, change: Callable[[str], str]) -> Any:
+    """The objective, and all that it contains, with every path changed; its class names the fields in `paths`."""
+    if objective is None:
+        return None
+    changes = {name: change(getattr(objective, name)) for name in getattr(objective, "paths", ())}
+    if getattr(objective, "inner", None) is not None:
+        changes["inner"] = moved(objective.inner, change)
+    return replace(objective, **changes) if changes else objective
 
 
 def fingerprint(objective: Any) -> str | None:
