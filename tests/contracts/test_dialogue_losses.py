@@ -307,6 +307,28 @@ def test_all_scores_are_never_held_at_once(objective: Any, monkeypatch: pytest.M
     assert between <= 2 * block, f"{between} numbers wait for the backward pass"
 
 
+def test_a_long_sequence_counts_like_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unlikelihood looks up as many scores a unit as its sequence is long: of few pieces and many tokens it is the most."""
+    monkeypatch.setattr(chunks, "LARGEST", 3000)
+    n = 400
+    given = Batch(("a",), torch.arange(n) % 5, (n,), torch.arange(n) % 7, torch.arange(n), "token")
+    scores = torch.randn(n, 8, generator=torch.Generator().manual_seed(0))
+
+    class Few:
+        def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+            return scores
+
+        def scores(self, states: Tensor) -> Tensor:
+            return states
+
+        def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+            return scores[:, 0]
+
+    with Largest() as largest:
+        Unlikelihood()(Few(), given, AT)
+    assert largest.seen <= 2 * max(3000, n * 8)
+
+
 def test_the_wrappers_of_a_batch_share_one_pass() -> None:
     class Counting(Toy):
         passes = 0
@@ -385,7 +407,7 @@ def test_minimum_risk_raises_what_scores_well() -> None:
 
 
 def test_risk_without_samples_is_explained() -> None:
-    with pytest.raises(RecipeError, match="writes no replies"):
+    with pytest.raises(RecipeError, match="no replies of the model"):
         MinimumRisk().prepare(Facts((), ()))
     with pytest.raises(RecipeError, match="entailment model"):
         build("objective", "factual_consistency")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tunewright.core.records import Record, Source
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED
-from tunewright.encoding import Example, collate, encode, pack
+from tunewright.encoding import Example, collate, encode, pack, token_counts
 
 
 def letters(
@@ -157,3 +157,10 @@ def test_a_step_can_alter_its_examples_by_their_keys() -> None:
     make = collate(examples, 3, lambda example, k: seen.append(k) or replace(example, tokens=np.array([k % 7])))  # type: ignore[func-returns-value]
     assert make(["b", "a"], 5).lengths == (1, 1)
     assert seen == [key(3, 5, "b"), key(3, 5, "a")]
+
+
+def test_tokens_are_counted_where_they_are_asked_for() -> None:
+    asked = [Example("a", np.array([5, 6, 7]), np.array([6, 6, IGNORED]), 3, unit="token")]
+    assert token_counts([*asked, Example("b", np.array([1]), None, 1, unit="token")]) == (0, 0, 0, 0, 0, 0, 2)
+    unmasked = [Example("a", np.array([2, 0, 2]), np.full(3, IGNORED), 3, unit="token")]
+    assert token_counts(unmasked) == (1, 0, 2) and token_counts([]) == ()

@@ -31,7 +31,11 @@ def parted(forward: Forward, batch: Batch) -> tuple[Tensor, Scoring]:
 
 
 def per_unit(
-    function: Callable[..., Tensor], scoring: Scoring, *states: Tensor, beside: tuple[Tensor, ...] = ()
+    function: Callable[..., Tensor],
+    scoring: Scoring,
+    *states: Tensor,
+    beside: tuple[Tensor, ...] = (),
+    wide: int = 1,
 ) -> Tensor:
     """`function(scores, ..., *beside)` (U, ...) over all units, in chunks.
 
@@ -40,12 +44,13 @@ def per_unit(
         scoring: makes scores of states; as `parted` gives it. Without chance: it is called again for the gradient.
         states: each (U, D).
         beside: tensors (U, ...) that are cut likewise.
+        wide: how many numbers a unit `function` needs besides, where these may be more than scores.
 
     Memory: `LARGEST` scores for each of `states` and what `function` makes of them, whatever U is. Time: above that
     size the scores are made twice.
     """
     units = len(states[0])
-    width = max(scoring(states[0][:1].detach()).shape[-1], 1) if units else 1
+    width = max(scoring(states[0][:1].detach()).shape[-1], wide, 1) if units else 1
     size = max(LARGEST // width, 1)
 
     def chunk(*cut: Tensor) -> Tensor:

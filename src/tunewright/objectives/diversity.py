@@ -46,7 +46,7 @@ class Diversity(Wrapping):
                         allowed="a task whose targets are tokens")
             )  # fmt: skip
         found = super().prepare(facts)
-        counts = torch.tensor(facts.counts, dtype=torch.float64)
+        counts = torch.tensor([*facts.counts, 0], dtype=torch.float64)  # the last one is for tokens beyond
         weights = counts.clamp(min=1) ** -self.strength
         object.__setattr__(found, "_weights", weights * counts.sum() / (counts * weights).sum())
         return found
@@ -54,7 +54,8 @@ class Diversity(Wrapping):
     def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
         if self._weights is None:
             raise ValueError("diversity is prepared with the counts of tokens before it is used")
-        weights = self._weights.to(batch.targets.device)[batch.targets]
+        known = self._weights.to(batch.targets.device)
+        weights = known[batch.targets.clamp(max=len(known) - 1)]
         if batch.weights is not None:
             weights = weights * batch.weights
         terms: tuple[Term, ...] = self.inner(forward, replace(batch, weights=weights), at)

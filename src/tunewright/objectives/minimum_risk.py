@@ -62,7 +62,7 @@ class Risk(Wrapping):
         """
         if not known(facts.sampled):
             raise RecipeError(
-                Problem(where=f"objective.{self.name}", found="a task whose model writes no replies",
+                Problem(where=f"objective.{self.name}", found="no replies of the model's own to draw from",
                         allowed="seq2seq or chat")
             )  # fmt: skip
         found = super().prepare(facts)

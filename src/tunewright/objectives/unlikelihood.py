@@ -50,7 +50,8 @@ class Unlikelihood(Wrapping):
             rest = -torch.expm1(log_p.gather(-1, tokens.clamp(min=0)))
             return -(rest.clamp(min=1e-5).log() * counted).sum(-1)
 
-        made = per_unit(losses, scoring, states, beside=(batch.targets, upto, start))
+        longest = int((upto - start).max()) + 1 if len(upto) else 1
+        made = per_unit(losses, scoring, states, beside=(batch.targets, upto, start), wide=longest)
         return (*terms, summed("unlikelihood", made, batch, self.weight))
 
 
