@@ -3,7 +3,7 @@
 from tunewright.encoding.chat import conversations, prompts, record_of
 from tunewright.encoding.codec import Refused
 from tunewright.encoding.documents import Masking, pieces, windows
-from tunewright.encoding.examples import Example, Target, Tokenize, encode
+from tunewright.encoding.examples import Example, Target, Tokenize, encode, token_counts
 from tunewright.encoding.packing import collate, pack
 from tunewright.encoding.preferences import preferences
 from tunewright.encoding.sequences import Layout, aligned_sequences, causal_sequences
@@ -29,5 +29,6 @@ __all__ = [
     "preferences",
     "prompts",
     "record_of",
+    "token_counts",
     "windows",
 ]
