@@ -2,5 +2,17 @@
 
 from tunewright.encoding.examples import Example, Target, Tokenize, encode
 from tunewright.encoding.packing import collate, pack
+from tunewright.encoding.spans import Aligned, Encoded, decode_spans, encode_spans
 
-__all__ = ["Example", "Target", "Tokenize", "collate", "encode", "pack"]
+__all__ = [
+    "Aligned",
+    "Encoded",
+    "Example",
+    "Target",
+    "Tokenize",
+    "collate",
+    "decode_spans",
+    "encode",
+    "encode_spans",
+    "pack",
+]

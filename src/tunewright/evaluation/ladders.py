@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tunewright.core.records import Record
-from tunewright.evaluation import baselines, multilabel_baselines, regression_baselines
+from tunewright.evaluation import baselines, entity_baselines, multilabel_baselines, regression_baselines
 from tunewright.evaluation.predictions import Contender
 
 
@@ -57,4 +57,5 @@ LADDERS: dict[str, Ladder] = {
     "classification": baselines,
     "multilabel": multilabel_baselines,
     "regression": regression_baselines,
+    "token_classification": entity_baselines,
 }

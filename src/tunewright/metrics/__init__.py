@@ -4,10 +4,11 @@ Importing this package registers each task's metrics in a family of their own (t
     metric              accuracy, balanced_accuracy, precision_*, recall_*, f1_* (macro, micro, weighted), mcc, roc_auc,
                         pr_auc, log_loss, brier, ece
     multilabel_metric   f1_*, precision_*, recall_* (micro, macro), f1_samples, subset_accuracy, hamming_loss, log_loss
+    entity_metric       f1, precision, recall, f1_macro
     regression_metric   mse, rmse, mae, r2, pearson, spearman
 """
 
-from tunewright.metrics import multilabel, regression, thresholds
+from tunewright.metrics import entities, multilabel, regression, thresholds
 from tunewright.metrics.accuracy import Accuracy, BalancedAccuracy
 from tunewright.metrics.auc import PrAuc, RocAuc
 from tunewright.metrics.calibration import ECE
@@ -54,6 +55,7 @@ __all__ = [
     "Tally",
     "Task",
     "confusion",
+    "entities",
     "multilabel",
     "regression",
     "tally",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.core.outcomes import Judged, LabelSets, Values
+from tunewright.core.outcomes import Entities, Judged, LabelSets, Values
 from tunewright.core.records import Predictions
 from tunewright.core.registry import build, members
 
@@ -77,7 +77,16 @@ REGRESSION = Task(
     also=("spearman", "r2", "mse", "mae"),
     order=("pearson", "spearman", "r2", "mse", "rmse", "mae"),
 )
-TASKS = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION)}
+TOKEN_CLASSIFICATION = Task(
+    "token_classification",
+    "entity_metric",
+    Entities,
+    answer="span",
+    primary="f1",
+    also=("precision", "recall", "f1_macro"),
+    order=("f1", "precision", "recall", "f1_macro"),
+)
+TASKS = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION, TOKEN_CLASSIFICATION)}
 
 
 def task_of(p: Judged) -> Task:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tunewright.core.outcomes import Floats, Judged
 from tunewright.evaluation.compare import Plan
 from tunewright.evaluation.scoring import Draws
-from tunewright.evaluation.shapes import classification, multilabel, regression
+from tunewright.evaluation.shapes import classification, entities, multilabel, regression
 from tunewright.metrics import Task, task_of
 
 
@@ -58,6 +58,7 @@ SHAPES: dict[str, Shape] = {
     "classification": classification,
     "multilabel": multilabel,
     "regression": regression,
+    "token_classification": entities,
 }
 
 
