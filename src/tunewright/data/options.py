@@ -8,6 +8,11 @@ from typing import Literal
 
 from tunewright.data.rows import AS_FOUND, Columns, Form
 
+Task = Literal[
+    "classification", "multilabel", "regression",
+    "language_modeling", "chat", "seq2seq", "preference", "reward",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Shares:
@@ -31,11 +36,15 @@ class Options:
     keeps the rows of the most frequent label (a tie is set aside; of numbers one row stays, with the median),
     `keep` keeps all. `duplicates` drops later copies. `limit` is the number of rows to use, chosen
     by keyed hash; rows of files given for validation or test do not count.
+
+    Of conversations and preferences: `conversation` is the form of the rows, `system` a system prompt for those without
+    one, `supervise` whether every turn of the assistant is learnt or the last alone. `prefix` is what seq2seq puts
+    before every source when it is encoded; records hold the source without it.
     """
 
     train: tuple[str, ...]
     columns: Columns
-    task: Literal["classification", "multilabel", "regression"] = "classification"
+    task: Task = "classification"
     separator: str | None = None
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
@@ -45,3 +54,7 @@ class Options:
     conflicts: Literal["drop", "majority", "keep"] = "drop"
     duplicates: bool = True
     limit: int | None = None
+    conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
+    system: str | None = None
+    supervise: Literal["all", "last"] = "all"
+    prefix: str = ""
