@@ -15,9 +15,10 @@ from tunewright.data.options import Options, Shares
 from tunewright.data.prepare import Defect, Prepared, answers, prepare
 from tunewright.data.reading import content, gather, read
 from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
-from tunewright.data.targets import Target, target_of
+from tunewright.data.targets import FINDS_COLUMNS, Target, target_of
 
 __all__ = [
+    "FINDS_COLUMNS",
     "Columns",
     "Defect",
     "FileFacts",

@@ -198,9 +198,7 @@ def _one(path: Path, charset: Charset, cap: int) -> Iterator[Item | Fault]:
 def _side_by_side(paths: tuple[Path, Path], both: list[Charset], form: Form) -> Iterator[Item | Fault]:
     codecs = [_codec(charset) for charset in both]
     read = [_read(path, charset, form.max_line) for path, charset in zip(paths, both, strict=True)]
-    n = 0
-    for one, two in zip_longest(*read):
-        n += 1
+    for n, (one, two) in enumerate(zip_longest(*read), 1):
         if one is None or two is None:
             more = n + sum(1 for _ in read[one is None])
             counts = (n - 1, more) if one is None else (more, n - 1)

@@ -24,10 +24,11 @@ from tunewright.data.conversations.transcripts import Transcripts
 from tunewright.data.conversations.turns import Comparison, Conversation, Message, Row, Thumb
 from tunewright.data.rows import Columns, need_columns
 
+_NONE = Columns()
 NAMES = ("auto", "alpaca", "sharegpt", "openai", "columns")
 
 
-def chats(columns: Columns = Columns()) -> list[Form]:
+def chats(columns: Columns = _NONE) -> list[Form]:
     """The forms of conversations, in the order in which they are tried.
 
     Columns that are named are those of prompt and completion; a single one holds the messages.
@@ -39,7 +40,7 @@ def chats(columns: Columns = Columns()) -> list[Form]:
     return [OpenAIChat(), ShareGPTChat(), AlpacaChat(), ColumnsChat()]
 
 
-def preferences(columns: Columns = Columns()) -> list[Form]:
+def preferences(columns: Columns = _NONE) -> list[Form]:
     """The forms of preferences, in the order in which they are tried."""
     if columns.text is not None and columns.labels:
         return [ColumnsPreference(columns.text, columns.labels)]

@@ -48,10 +48,8 @@ def pair_of(row: Row) -> tuple[str, str] | None:
 def prompted(row: Row, name: str) -> Conversation:
     """A prompt that is a text or a list of messages."""
     value = opened(cell(row, name))
-    if isinstance(value, (list, tuple)):
-        messages = listed(value, name)
-    else:
-        messages = [said("user", as_text(value, name) or "")]
+    several = isinstance(value, (list, tuple))
+    messages = listed(value, name) if several else [said("user", as_text(value, name) or "")]
     return Conversation(with_system(messages, row.get("system")), tools_of(row))
 
 

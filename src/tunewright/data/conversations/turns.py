@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from tunewright.core.conversations import Message
 from tunewright.core.errors import closest
 from tunewright.data.rows import UnfitError, as_text
 
-Message = dict[str, Any]
 Row = Mapping[str, Any]
 
 CALL = "function_call"
@@ -262,3 +262,9 @@ def asked(conversation: Conversation) -> str:
     if conversation.tools:
         value["tools"] = conversation.tools
     return canonical(value)
+
+
+__all__ = [
+    "CALL", "ROLES", "Comparison", "Conversation", "Message", "Row", "Thumb", "asked", "canonical", "checked", "listed",
+    "opened", "parsed", "said", "tools_of", "turn", "with_system",
+]  # fmt: skip

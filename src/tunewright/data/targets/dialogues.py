@@ -50,9 +50,9 @@ class Dialogues(Prompts):
             raise UnfitError("empty_message", "there is no message to reply to")
         replies = [n for n, message in enumerate(messages) if message["role"] == "assistant"]
         learnt = [n for n in replies if "weight" not in messages[n]]
+        if conversation.unanswered:
+            return Taken(text_of(Conversation(messages, whole.tools)), None)
         if not replies:
-            if conversation.messages and found_alone(conversation):
-                return Taken(text_of(Conversation(messages, whole.tools)), None)
             raise UnfitError("no_reply", "the assistant says nothing")
         if not learnt:
             raise UnfitError("nothing_learnt", "every reply weighs 0")
@@ -81,8 +81,3 @@ class Dialogues(Prompts):
         """Form, turns, system prompts, tools, and the lengths of prompts and replies."""
         records = [record for part in splits.values() for record in part]
         return {"task": self.task, "classes": [], **described(self.forms, records, self.replies)}
-
-
-def found_alone(conversation: Conversation) -> bool:
-    """Whether a row is a prompt whose completion stands empty."""
-    return False

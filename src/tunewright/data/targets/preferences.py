@@ -16,10 +16,10 @@ from typing import Any
 from tunewright.core.errors import Problem, counted
 from tunewright.core.records import Record
 from tunewright.data.conversations import form_of, preferences
-from tunewright.data.conversations.turns import Comparison, Message, Thumb, canonical
+from tunewright.data.conversations.turns import Comparison, Conversation, Message, Thumb, canonical
 from tunewright.data.journal import Draft
 from tunewright.data.rows import Reader, Taken, UnfitError
-from tunewright.data.targets.prompts import Conversation, Prompts, answerable, described, text_of
+from tunewright.data.targets.prompts import Prompts, answerable, described, text_of
 from tunewright.data.targets.protocol import most_frequent, too_few
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,7 +27,6 @@ class Prompts(ByColumns):
     conversation: str = "auto"
     system: str | None = None
     forms: tuple[str, ...] = ()
-    needs_label: ClassVar[bool] = True
 
     def cell(self, value: Any, names: tuple[str, ...] | None) -> str | None:
         raise UnfitError("not_text", "conversations are read as whole rows")
@@ -66,7 +65,7 @@ class Prompts(ByColumns):
         draft.key = key_of(prompt)
         if draft.label is not None:
             label = json.loads(draft.label)
-            if any([mended(messages, mend) for messages in self.replies(label)]):  # a list: all of them are mended
+            if sum(mended(messages, mend) for messages in self.replies(label)):
                 draft.label = canonical(label)
 
     def replies(self, label: Any) -> list[list[Message]]:
@@ -153,6 +152,7 @@ def described(
         "systems": systems,
         "tools": tools,
         "characters": {"prompt": spread(prompts), "reply": spread(answers)},
+        "length": length_of(prompts),
     }
 
 
@@ -167,6 +167,13 @@ def spread(sizes: Sequence[int]) -> dict[str, float]:
     """Mean, median and largest of some sizes."""
     found = np.array(sizes or [0])
     return {"mean": float(found.mean()), "median": float(np.median(found)), "max": int(found.max())}
+
+
+def length_of(sizes: Sequence[int]) -> dict[str, Any]:
+    """The card's figures of how long texts are, in characters."""
+    found = np.array(sizes or [0])
+    return {"unit": "characters", "median": float(np.median(found)), "p95": float(np.percentile(found, 95)),
+            "max": int(found.max())}  # fmt: skip
 
 
 def text_of(prompt: Conversation) -> str:
