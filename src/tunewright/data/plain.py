@@ -46,10 +46,16 @@ def open_text(path: Path, form: Form, whole: bool = False) -> Table:
     said = {
         "blocks": "documents are what stands between blank lines",
         "lines": "every line is a document",
-        "book": f"read as one book: contiguous sections of about {SECTION:,} characters, cut at blank lines or ends of lines",
+        "book": f"read as one book: contiguous sections of about {SECTION:,} characters, cut at blank lines",
+        "verse": f"read as one book: contiguous sections of about {SECTION:,} characters, cut at the ends of lines",
     }[how]
     source = _decoded(_read(path, charset, cap), _codec(charset), cap)
-    items = _lines(source) if how == "lines" else _blocks(source, SECTION if how == "book" else None)
+    if how == "lines":
+        items = _lines(source)
+    else:
+        items = _blocks(
+            source, *{"blocks": (None, 0), "book": (SECTION, 2 * SECTION), "verse": (SECTION, SECTION)}[how]
+        )
     return Table((COLUMN,), items, "text", encoding=charset.codec, notes=(*notes, said))
 
 
@@ -97,7 +103,7 @@ def _decoded(source: Iterable[Line], codec: str, cap: int) -> Iterator[Decoded]:
 
 
 def _cuts(source: Iterable[Line], codec: str) -> str:
-    """Whether the first lines are documents between blank lines, documents a line, or a book."""
+    """What the first lines are: `blocks` between blank lines, `lines`, a `book`, or a book without blank lines (`verse`)."""
     blocks, rows, read, open_block = list[int](), list[int](), 0, 0
     for _, _, length, raw in source:
         size = len((raw or b"").decode(codec, "replace").strip())
@@ -115,7 +121,7 @@ def _cuts(source: Iterable[Line], codec: str) -> str:
     for name, sizes in (("blocks", blocks), ("lines", rows)):
         if len(sizes) >= _LEAST and median(sizes) >= SENSIBLE:
             return name
-    return "book"
+    return "book" if len(blocks) > 1 else "verse"
 
 
 def _lines(source: Iterable[Decoded]) -> Iterator[Item | Fault]:
@@ -147,8 +153,9 @@ class _Section:
         self.parts, self.size = [], 0
 
 
-def _blocks(source: Iterable[Decoded], least: int | None) -> Iterator[Item | Fault]:
-    """What stands between blank lines, joined to sections of at least `least` characters where that is given."""
+def _blocks(source: Iterable[Decoded], least: int | None, most: int) -> Iterator[Item | Fault]:
+    """What stands between blank lines, or sections of it where `least` is given: of at least as many characters where a
+    blank line comes in time, else cut at the end of a line after `most`."""
     section = _Section()
     for each in source:
         if isinstance(each, Fault):
@@ -159,7 +166,7 @@ def _blocks(source: Iterable[Decoded], least: int | None) -> Iterator[Item | Fau
             yield from section.taken()
         elif least is None or len(text) <= 2 * least:
             section.add(text, line, offset, length)
-            if least is not None and section.size >= 2 * least:
+            if least is not None and section.size >= most:
                 yield from section.taken()
         else:
             yield from section.taken()

@@ -16,7 +16,7 @@ from tunewright.data.journal import Draft, Journal, folded
 from tunewright.data.rows import Columns, UnfitError
 from tunewright.data.targets.protocol import ByColumns, Settled
 
-_IDENTITY = ("role", "tool_calls", "tool_call_id", "name")
+_IDENTITY = ("tool_calls", "tool_call_id", "name")
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,9 @@ def key_of(prompt: Mapping[str, Any]) -> str:
     parts: list[str | None] = []
     for message in prompt["messages"]:
         content = message["content"]
-        if len(message) == 2:
-            parts += [message["role"], folded(content) if content else content]
-        else:
-            kept = {name: message[name] for name in _IDENTITY if name in message}
-            parts += [canonical(kept), folded(content) if content else content]
+        parts += [message["role"], folded(content) if content else content]
+        if len(message) > 2 and (more := {name: message[name] for name in _IDENTITY if name in message}):
+            parts.append(canonical(more))
     if "tools" in prompt:
         parts.append(canonical(prompt["tools"]))
     return content_id(*parts)
