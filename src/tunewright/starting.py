@@ -43,7 +43,7 @@ _JUDGED = """\
 
 evaluation:
   metric: {metric}
-  baselines: [majority, tfidf, linear]
+  baselines: [{baselines}]
 """
 
 
@@ -56,6 +56,7 @@ class _Words:
     metric: str = ""
     conflicts: str = ""
     majority: str = "majority"
+    baselines: str = "majority, tfidf, linear"
     model: str = "minilm"
     note: str = ""
 
@@ -78,6 +79,10 @@ _TASKS = {
     "reward": _Words(conflicts="the same two replies preferred both ways", model="toy"),
     "seq2seq": _Words(model="toy", note='  # prefix: "translate: "        # what a model such as T5 wants before every source\n'),
     "language_modeling": _Words(model="toy"),
+    "token_classification": _Words(
+        "cross_entropy         # of every token's tag", "f1", "f1", "one text with different spans",
+        baselines="lexicon, tfidf, linear",
+    ),
 }  # fmt: skip
 _WRITES = "the toy has random weights and shows that all works: name a folder, or a Hub id (only that downloads)"
 
@@ -213,7 +218,7 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str | None,
         separator=separator,
         conflicts=_conflicts(words),
         objective=f"objective: {words.objective}\n" if words.objective else "",
-        judged=_JUDGED.format(stop=words.stop, metric=words.metric) if words.metric else "",
+        judged=_JUDGED.format(stop=words.stop, metric=words.metric, baselines=words.baselines) if words.metric else "",
         batch="8 " if whole else "32",
         pair=pair,
         form=form,
@@ -227,6 +232,8 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str | None,
 def _columns(guess: data_side.Guess) -> str:
     """The lines of a recipe that name columns and form; without those that are found out from the rows."""
     named = {"text": guess.text, "label": guess.label}
+    if guess.format == "conll":
+        named = {}
     if guess.task in data_side.FINDS_COLUMNS:
         named = {name: column for name, column in named.items() if column is not None}
     lines = [f"  {name}: {json.dumps(column, ensure_ascii=False)}\n" for name, column in named.items()]

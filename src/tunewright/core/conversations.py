@@ -10,9 +10,9 @@ A message is a dict with role and content and, where given, tool_calls, tool_cal
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function", call)
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             arguments = json.loads(arguments)
     return {"name": function.get("name"), "arguments": arguments}
 

@@ -17,6 +17,7 @@ from tunewright.data.folders import Member, is_text, members, parallel
 from tunewright.data.plain import open_parallel, open_text
 from tunewright.data.recognition import Recognised, beside, conversation_in, documents, several_texts, table_like
 from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table
+from tunewright.data.span_guess import found_spans
 from tunewright.data.tables import open_table
 from tunewright.data.targets import FINDS_COLUMNS
 
@@ -32,16 +33,18 @@ _PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("question1", "questio
           ("text", "pair"))  # fmt: skip
 _QUANTITY = ("score", "rating", "similarity", "price", "value", "amount", "grade", "points", "得分", "评分", "价格")
 _LEAST_FLAGS = 3
+SPANS = "token_classification"
 
 
 @dataclass(frozen=True)
 class Guess:
     """What a file seems to hold. `text` or `label` is None where no column will do; `task` is then None too.
 
-    `task` is classification, multilabel or regression; `label` is several columns where each says 0 or 1 of a label of
-    its own; `separator` stands between several labels in a cell; `header` is None where the format names its columns
-    itself. The other tasks are chat, preference, seq2seq and language_modeling; `conversation` is the form of the rows
-    that was recognised, and columns that need not be named are None. `path` is set where parallel files shall be named by their stem.
+    `task` is classification, multilabel, regression, token_classification, chat, preference, seq2seq or
+    language_modeling; `label` is several columns where each says 0 or 1 of a label of its own; `separator` stands between
+    several labels in a cell; `header` is None where the format names its columns itself; `conversation` is the form of
+    rows that was recognised, and columns that need not be named are None. `path` is set where parallel files shall be
+    named by their stem.
     """
 
     format: str
@@ -99,6 +102,9 @@ def guess(
     table = open_table(member.path, form, known.names or None)
     items = list(islice(table.items, _SAMPLE))
     rows = [item[0] for item in items if not isinstance(item, Fault)]
+    spans = found_spans(table, rows, text, wanted[0] if wanted else None) if task in (None, SPANS) else None
+    if spans is not None:
+        return _of_spans(table, rows, *spans)
     facts = None
     if task in WHOLE or (task is None and not known.names):
         whole, facts = _whole(table, rows, known, task)
@@ -222,6 +228,22 @@ def _by_column(
         rows=len(rows),
         evidence=tuple(evidence),
         separator=labels[0].separator if len(labels) == 1 and task == "multilabel" else None,
+    )
+
+
+def _of_spans(table: Table, rows: Sequence[Any], text: str, label: str, evidence: tuple[str, ...]) -> Guess:
+    return Guess(
+        format=table.format,
+        delimiter=table.delimiter,
+        header=None if table.format == "conll" else table.header,
+        encoding=table.encoding,
+        columns=_names(table, rows),
+        text=text,
+        label=label,
+        pair=None,
+        task=SPANS,
+        rows=len(rows),
+        evidence=(*table.notes, *evidence),
     )
 
 

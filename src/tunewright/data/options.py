@@ -8,11 +8,6 @@ from typing import Literal
 
 from tunewright.data.rows import AS_FOUND, Columns, Form
 
-Task = Literal[
-    "classification", "multilabel", "regression",
-    "language_modeling", "chat", "seq2seq", "preference", "reward",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Shares:
@@ -44,7 +39,7 @@ class Options:
 
     train: tuple[str, ...]
     columns: Columns
-    task: Task = "classification"
+    task: str = "classification"
     separator: str | None = None
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()

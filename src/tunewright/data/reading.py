@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from tunewright.data.rows import (
     need_columns,
 )
 from tunewright.data.targets import CLASSES, Target, target_of
+from tunewright.data.targets.protocol import Pick, ReadsRows
 
-Pick = Callable[[Any], tuple[str, str | None, str | None]]
 _SAMPLE = 200
 """Rows by which the form of a file is recognised."""
 
@@ -46,7 +46,8 @@ def read(
     """The rows of a file, of several, or of a data set folder.
 
     Args:
-        path: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow (text formats also as .gz), or a folder.
+        path: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow, a column file of tokens and tags (text formats also
+            as .gz), or a folder.
         columns: which columns hold the text, the label and the second text.
         form: how the file is written, where it shall not be found out.
         split: the split that these rows are given for; a folder's own splits are kept where it is None.
@@ -182,12 +183,14 @@ def _read_columns(
             fault(Event("read", "quarantined", unfit.reason, source, None, unfit.detail))
         else:
             keep(Row(text, label, pair, source, split))
-    if table.columns is None and seen:
+    if table.columns is None and seen and not isinstance(target, ReadsRows):
         need_columns(columns, tuple(sorted(seen)), file)
 
 
 def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]], file: str, target: Target) -> Pick:
     """A function from a row's cells to its text, label and pair."""
+    if isinstance(target, ReadsRows):
+        return target.picker(table, names)
     if table.columns is None or (table.columns == () and table.format in ("csv", "tsv")):
         return _by_name(columns, target)
     need_columns(columns, table.columns, file)

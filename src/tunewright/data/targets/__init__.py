@@ -3,6 +3,7 @@
     classes       one label a row: the label itself
     label_sets    several labels a row: a JSON array of their names, `["anger","joy"]`; `[]` is "none applies"
     numbers       one number a target: a JSON array, `[3.5]`
+    spans         stretches of the text with a type each: a JSON array, `[[0,2,"NAME"]]`
     dialogues     chat: the last reply, a message as JSON
     preferences   two replies, or one with a thumb: messages as JSON
     texts         seq2seq: the target
@@ -24,6 +25,7 @@ from tunewright.data.targets.label_sets import LabelSets
 from tunewright.data.targets.numbers import Numbers
 from tunewright.data.targets.preferences import Preferences
 from tunewright.data.targets.protocol import ByColumns, Settled, Target
+from tunewright.data.targets.spans import Spans
 from tunewright.data.targets.texts import Texts
 
 KINDS: dict[str, Callable[[Options], Target]] = {
@@ -35,8 +37,9 @@ KINDS: dict[str, Callable[[Options], Target]] = {
     "seq2seq": lambda o: Texts(o.columns, o.prefix),
     "preference": lambda o: Preferences(o.columns, o.conversation, o.system),
     "reward": lambda o: Preferences(o.columns, o.conversation, o.system, task="reward"),
+    "token_classification": lambda o: Spans(o.columns, o.label_map),
 }
-FINDS_COLUMNS = frozenset({"chat", "preference", "reward", "language_modeling"})
+FINDS_COLUMNS = frozenset({"chat", "preference", "reward", "language_modeling", "token_classification"})
 """Tasks that need no columns named: they are found out from the rows."""
 
 CLASSES = Classes()
@@ -87,6 +90,7 @@ __all__ = [
     "Numbers",
     "Preferences",
     "Settled",
+    "Spans",
     "Target",
     "Texts",
     "target_of",

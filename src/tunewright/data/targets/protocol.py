@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from tunewright.core.errors import Problem, counted, listed
 from tunewright.core.records import Record, content_id
@@ -14,6 +14,9 @@ from tunewright.data.folders import Member, members
 from tunewright.data.journal import Draft, Journal, folded
 from tunewright.data.rows import Form, Reader, Table, UnfitError
 from tunewright.data.tables import open_table
+
+Pick = Callable[[Any], tuple[str, str | None, str | None]]
+"""A row's cells to its text, its label and its second text; raises UnfitError."""
 
 LEAST_ROWS = 10
 _SHOWN = 3
@@ -166,6 +169,15 @@ class ByColumns:
 
     def shown(self, text: str) -> str:
         return text
+
+
+@runtime_checkable
+class ReadsRows(Protocol):
+    """A kind of answer that reads rows by itself, as text and answer stand in columns of its own."""
+
+    def picker(self, table: Table, names: Mapping[str, tuple[str, ...]]) -> Pick:
+        """What reads the rows of this table; `names` are those of its ClassLabel columns."""
+        ...
 
 
 def too_few(drafts: Sequence[Draft]) -> list[Problem]:
