@@ -89,7 +89,7 @@ class DataPart(_Part):
     pair: str | None = None
     validation: Files = ()
     test: Files = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll", "text"] | None = None
     header: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
@@ -241,8 +241,6 @@ class Recipe(_Part):
             limit=d.limit,
             conversation=d.conversation,
             system=d.system,
-            supervise=d.supervise,
-            prefix=d.prefix,
         )
 
 

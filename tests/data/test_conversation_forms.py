@@ -201,12 +201,6 @@ def test_the_recipes_system_prompt(tmp_path: Path) -> None:
     assert one(tmp_path, {"messages": [said("system", " "), U, A]}, system="Be.")[0]["messages"] == [given, U]
 
 
-def test_the_last_reply_alone(tmp_path: Path) -> None:
-    row = {"messages": [U, A, U, A]}
-    assert one(tmp_path, row, supervise="last") == ({"messages": [U, {**A, "weight": 0}, U]}, A)
-    assert one(tmp_path, row) == ({"messages": [U, A, U]}, A)
-
-
 def test_named_columns(tmp_path: Path) -> None:
     assert one(tmp_path, {"ask": "hi", "say": "hello", "messages": []}, text="ask", label="say") == (
         {"messages": [U]},

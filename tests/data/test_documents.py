@@ -258,6 +258,28 @@ def test_init_of_parallel_files_and_folders(tmp_path: Path) -> None:
     assert (said["task"], said["rows"]) == ("language_modeling", 12)
 
 
+def test_init_is_told_the_task(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.jsonl", lines(*({"prompt": f"ask for {i}", "chosen": "a", "rejected": "b"} for i in MANY)))
+    assert start(str(path), tmp_path / "a.yaml", task="reward")[1]["task"] == "reward"
+    path = put(
+        tmp_path / "b.jsonl", lines(*({"ask": f"the question {i}", "say": f"the answer {i}", "n": i % 2} for i in MANY))
+    )
+    for task in ("chat", "preference"):
+        with pytest.raises(DataError, match=r"no known form in the columns 'ask', 'say'"):
+            start(str(path), tmp_path / "b.yaml", task=task)
+    for task in ("chat", "seq2seq"):
+        made, said = start(str(path), tmp_path / "b.yaml", task=task, text="ask", label="say", model="gpt2", force=True)
+        written = yaml.safe_load(made.read_text(encoding="utf-8"))
+        assert (said["task"], written["data"]["text"], written["data"]["label"], written["model"]) == (
+            task,
+            "ask",
+            "say",
+            "gpt2",
+        )
+    text = put(tmp_path / "c.txt", "text,label\n" + "\n".join(f"some text {i},{'ab'[i % 2]}" for i in MANY))
+    assert start(str(text), tmp_path / "c.yaml", task="language_modeling")[1]["format"] == "text"
+
+
 def test_a_gzipped_text(tmp_path: Path) -> None:
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress("".join(f"Line {i} of a text.\n" for i in range(2000)).encode()))

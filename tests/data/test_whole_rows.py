@@ -149,12 +149,6 @@ def test_translation_rows_and_references(tmp_path: Path) -> None:
     assert "20 of 20 targets are their sources" in str(same.warnings[0])
 
 
-def test_the_source_stands_without_its_prefix(tmp_path: Path) -> None:
-    rows = [{"a": f"text {i}", "b": f"Satz {i}"} for i in range(20)]
-    done = go(tmp_path, rows, "seq2seq", Columns("a", "b"), prefix="translate: ")
-    assert all(r.text.startswith("text") for r in records(done)) and card(done)["prefix"] == "translate: "
-
-
 def test_columns_that_must_be_named() -> None:
     for task in ("seq2seq", "classification"):
         with pytest.raises(DataError) as error:

@@ -15,7 +15,15 @@ from tunewright.core.errors import DataError, Problem, closest
 from tunewright.data.facts import Facts, cell, facts_of
 from tunewright.data.folders import Member, is_text, members, parallel
 from tunewright.data.plain import open_parallel, open_text
-from tunewright.data.recognition import Recognised, beside, conversation_in, documents, several_texts, table_like
+from tunewright.data.recognition import (
+    Recognised,
+    beside,
+    conversation_in,
+    documents,
+    refuse_unknown,
+    several_texts,
+    table_like,
+)
 from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table
 from tunewright.data.span_guess import found_spans
 from tunewright.data.tables import open_table
@@ -110,6 +118,8 @@ def guess(
         whole, facts = _whole(table, rows, known, task)
         if whole is not None:
             return _made(table, rows, whole, known)
+        if task in WHOLE:
+            refuse_unknown(_sample(table, rows), task, str(member.path))
     guessed = _by_column(path, table, rows, facts or _facts(_names(table, rows), rows), text, wanted, task)
     if task is None and is_text(path) and not (guessed.task and table_like(len(items) - len(rows), len(rows))):
         return _documents([member], form)
@@ -168,8 +178,7 @@ def _whole(
     table: Table, rows: Sequence[Any], known: Columns, task: str | None
 ) -> tuple[Recognised | None, list[Facts] | None]:
     """What rows are that are read as a whole, None where their columns must tell; and the columns' facts, if needed."""
-    names = _names(table, rows)
-    sample = [row if isinstance(row, dict) else dict(zip(names, row, strict=False)) for row in rows[:200]]
+    names, sample = _names(table, rows), _sample(table, rows)
     if known.names:
         asked = known.labels[0] if known.labels else None
         return Recognised(task or "", (f"{task}: as asked",), known.text, asked), None
@@ -181,6 +190,12 @@ def _whole(
     if task is None and _labels([f for f in facts if f.name not in texts], []):
         return None, facts
     return several_texts(sample, texts, task), facts
+
+
+def _sample(table: Table, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """The first rows by column."""
+    names = _names(table, rows)
+    return [row if isinstance(row, dict) else dict(zip(names, row, strict=False)) for row in rows[:200]]
 
 
 def _made(table: Table, rows: Sequence[Any], found: Recognised, known: Columns) -> Guess:

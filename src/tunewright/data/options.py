@@ -33,8 +33,7 @@ class Options:
     by keyed hash; rows of files given for validation or test do not count.
 
     Of conversations and preferences: `conversation` is the form of the rows, `system` a system prompt for those without
-    one, `supervise` whether every turn of the assistant is learnt or the last alone. `prefix` is what seq2seq puts
-    before every source when it is encoded; records hold the source without it.
+    one. Which replies are learnt and what stands before a source is said when they are encoded.
     """
 
     train: tuple[str, ...]
@@ -51,5 +50,3 @@ class Options:
     limit: int | None = None
     conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
     system: str | None = None
-    supervise: Literal["all", "last"] = "all"
-    prefix: str = ""

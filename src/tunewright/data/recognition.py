@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem
-from tunewright.data.conversations import Found, chats, preferences, recognised
+from tunewright.data.conversations import Found, chats, form_of, preferences, recognised
 from tunewright.data.conversations.columns import ColumnsChat, ColumnsPreference
 from tunewright.data.folders import TEXT_ENDINGS, Member, parallel
+from tunewright.data.rows import Columns
 from tunewright.data.targets.documents import NAMES
 
 _SOURCES = (
@@ -104,6 +105,16 @@ def several_texts(
             "language_modeling", (f"language_modeling: {texts[0]!r} is the only column of texts",), texts[0]
         )
     return None
+
+
+def refuse_unknown(sample: Sequence[Mapping[str, Any]], task: str, file: str) -> None:
+    """Says what was looked for in rows that shall be conversations or preferences, and what was found.
+
+    Raises:
+        DataError: they are neither.
+    """
+    if task in ("chat", "preference", "reward"):
+        form_of(sample, chats() if task == "chat" else preferences(), "auto", Columns(), file)
 
 
 def _pair(texts: Sequence[str]) -> tuple[str, str] | None:

@@ -22,9 +22,8 @@ from tunewright.data.targets.protocol import most_frequent, too_few
 
 @dataclass(frozen=True)
 class Dialogues(Prompts):
-    """`supervise` is whether all turns of the assistant are learnt or the last alone; the others then weigh 0."""
+    """A record's label is the last reply that is learnt; what follows it is left out and said."""
 
-    supervise: str = "all"
     task: str = "chat"
     conflict: str = "conflict"
 
@@ -57,13 +56,9 @@ class Dialogues(Prompts):
         if not learnt:
             raise UnfitError("nothing_learnt", "every reply weighs 0")
         last = learnt[-1]
-        before = [self._weighed(message) for message in messages[:last]]
         left = len(messages) - last - 1
         change = ("after_last_reply", f"the last {left} of {len(messages)} messages") if left else None
-        return Taken(text_of(Conversation(before, whole.tools)), canonical(messages[last]), change=change)
-
-    def _weighed(self, message: Message) -> Message:
-        return {**message, "weight": 0} if self.supervise == "last" and message["role"] == "assistant" else message
+        return Taken(text_of(Conversation(messages[:last], whole.tools)), canonical(messages[last]), change=change)
 
     def replies(self, label: Any) -> list[list[Message]]:
         return [[label]]

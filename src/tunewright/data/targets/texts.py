@@ -24,10 +24,9 @@ _INNER = "translation"
 
 @dataclass(frozen=True)
 class Texts(ByColumns):
-    """A record's label is the target; the source stands without the recipe's `prefix`."""
+    """A record's label is the target."""
 
     columns: Columns
-    prefix: str = ""
     task: str = "seq2seq"
     conflict: str = "conflict"
 
@@ -121,5 +120,4 @@ class Texts(ByColumns):
             "classes": [],
             "characters": {"source": spread([s for s, _ in pairs]), "target": spread([t for _, t in pairs])},
             "ratio": ratio,
-            "prefix": self.prefix,
         }
