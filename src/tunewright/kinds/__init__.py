@@ -11,6 +11,7 @@ from tunewright.kinds.documents import Documents
 from tunewright.kinds.protocol import Encoded, Kind, Left, Splits
 from tunewright.kinds.replies import Chat, Sequences
 from tunewright.kinds.scores import Scores
+from tunewright.kinds.tags import Tags
 from tunewright.models.loading import Found
 from tunewright.models.saving import Saved
 from tunewright.recipe import Recipe
@@ -19,6 +20,7 @@ KINDS: dict[str, type[Kind]] = {
     "classification": Scores,
     "multilabel": Scores,
     "regression": Scores,
+    "token_classification": Tags,
     "language_modeling": Documents,
     "chat": Chat,
     "seq2seq": Sequences,

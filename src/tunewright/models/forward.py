@@ -162,15 +162,17 @@ class ModelForward:
 
     def features(self, batch: Batch) -> Tensor:
         """(B, D) the body's pooled hidden states, without a graph: what a linear probe is fitted on."""
+        return pool(self.hidden(batch), batch.lengths, "mean").float()
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """(T, D) the body's hidden states, without a graph."""
         batch = batch.to(self.device)
         with torch.no_grad(), self._autocast():
             if self.layout == "packed":
-                hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
-                return pool(hidden, batch.lengths, "mean").float()
+                return self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
             tokens, mask, _ = self._pad(batch)
-            hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            flat = hidden[mask.bool()]
-            return pool(flat, batch.lengths, "mean").float()
+            found: Tensor = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
+            return found[mask.bool()]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
