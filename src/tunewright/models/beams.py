@@ -63,9 +63,7 @@ class Beams:
         for name in self._STATE:
             setattr(self, name, getattr(self, name)[order])
 
-    def advance(
-        self, first: int, logs: Tensor, stops: Callable[[int, list[int]], bool] | None = None
-    ) -> Tensor:
+    def advance(self, first: int, logs: Tensor, stops: Callable[[int, list[int]], bool] | None = None) -> Tensor:
         """One step of the texts from `first` on: log-probabilities (n W, V) -> which of them are done (n,).
 
         `stops(text, tokens)` says whether a candidate ends for another reason than its last token.

@@ -117,7 +117,9 @@ class Slots:
         while len(self.keys) <= layer_idx:
             kind = torch.bfloat16 if self.narrow else key_states.dtype
             for store, states in ((self.keys, key_states), (self.values, value_states)):
-                store.append(torch.zeros(self.places * k, self.capacity, states.shape[3], dtype=kind, device=self.device))
+                store.append(
+                    torch.zeros(self.places * k, self.capacity, states.shape[3], dtype=kind, device=self.device)
+                )
         into = self._into.get(k)
         if into is None:  # entry (text, head, at) has number (text K + head) capacity + at
             rows = (self._starts * k + self._at)[:, None] + torch.arange(k, device=self.device) * self.capacity
@@ -158,7 +160,10 @@ class Slots:
         longest = max(self.used)
         q = query.reshape(n * k, h // k * w, e).to(keys.dtype)
         bias = self.mask(k, h // k, window, keys.dtype)
-        scores = torch.baddbmm(bias, q, keys[: n * k, :longest].transpose(1, 2), alpha=scale)
+        seen = keys[: n * k, :longest]
+        if keys.dtype == torch.bfloat16 and query.device.type == "cpu":
+            seen = seen.contiguous()  # a copy and a product cost a quarter of a product with rows that lie apart
+        scores = torch.baddbmm(bias, q, seen.transpose(1, 2), alpha=scale)
         weights = _softmax(scores).to(values.dtype)
         out = torch.bmm(weights, values[: n * k, :longest])
         return out.view(n, h, w, -1).transpose(1, 2)
@@ -203,14 +208,16 @@ def attention(
 
 def _padded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None, scale: float) -> Tensor:
     """(R, H, T, E) and (N or R, H, S, E) -> (R, T, H, E), the products in float32."""
-    rows, h, t, e = q.shape
+    rows, h, _, e = q.shape
     shared = rows // k.shape[0]
     q, k, v = (x if x.dtype == torch.float64 else x.float() for x in (q, k, v))
     if shared > 1:  # the beams of a text become its queries
         q = q.view(-1, shared, h, e).transpose(1, 2)
     added = mask if bias is None else bias.to(q.dtype) if mask is None else bias.to(q.dtype) + mask
     if q.shape[2] > 1 and shared == 1:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=None if added is None else added.to(q.dtype), scale=scale)
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=None if added is None else added.to(q.dtype), scale=scale
+        )
     else:
         scores = torch.matmul(q * scale, k.transpose(2, 3))
         out = torch.matmul(_softmax(scores if added is None else scores + added.to(scores.dtype)), v)
