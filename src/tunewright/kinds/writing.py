@@ -9,7 +9,7 @@ from typing import Any, Self
 from tunewright.core.seeds import key
 from tunewright.encoding import Example
 from tunewright.models.forward import ModelForward
-from tunewright.models.generation import Generated, Generation, Prompt, generate
+from tunewright.models.generation import Generated, Prompt, generate
 from tunewright.models.loading import Loaded
 from tunewright.recipe import GenerationPart, Recipe
 
