@@ -100,8 +100,8 @@ class DataPart(_Part):
     limit: Annotated[int, Ge(10), Le(2**40)] | None = None
 
     @field_serializer("label")
-    def _one(self, label: tuple[str, ...]) -> str | list[str] | None:
-        return None if not label else label[0] if len(label) == 1 else list(label)
+    def _one(self, label: tuple[str, ...]) -> str | list[str]:
+        return label[0] if len(label) == 1 else list(label)
 
 
 class ModelPart(_Part):

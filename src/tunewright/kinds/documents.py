@@ -155,7 +155,9 @@ class Documents:
         found = self.judged(forward, self.encode(records), "tuned", "asked")
         assert isinstance(found, Likelihoods)
         told = {
-            i: DocumentPrediction(float(nll / max(size, 1) / np.log(2)), float(np.exp(nll / max(tokens, 1))), int(tokens))
+            i: DocumentPrediction(
+                float(nll / max(size, 1) / np.log(2)), float(np.exp(nll / max(tokens, 1))), int(tokens)
+            )
             for i, nll, tokens, size in zip(found.ids, found.nll, found.tokens, found.bytes, strict=True)
         }
         return [told.get(r.id, DocumentPrediction(float("nan"), float("nan"), 0)) for r in records]
