@@ -200,8 +200,10 @@ def started(recipe: Path, guess: Mapping[str, Any]) -> None:
     """What `init` guessed, and what comes next."""
     out.print(f"[bold]{recipe}[/] written for {counted(guess['rows'], 'row')} ({guess['format']})")
     label = guess["label"]
-    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else str(label)
-    out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(columns)}")
+    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else label
+    for name, column in (("text: ", guess["text"]), ("label:", columns), ("form: ", guess.get("conversation"))):
+        if column is not None:
+            out.print(f"  {name} {escape(str(column))}")
     if guess["pair"]:
         out.print(f"  pair:  {escape(guess['pair'])}")
     if guess.get("task", "classification") != "classification":
