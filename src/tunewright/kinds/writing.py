@@ -11,6 +11,7 @@ from tunewright.encoding import Example
 from tunewright.models.forward import ModelForward
 from tunewright.models.generation import Generated, Prompt, generate
 from tunewright.models.loading import Loaded
+from tunewright.models.options import Generation
 from tunewright.recipe import GenerationPart, Recipe
 
 

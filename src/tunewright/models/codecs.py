@@ -10,7 +10,6 @@ import numpy as np
 
 from tunewright.encoding.documents import Masking
 from tunewright.encoding.sequences import Layout
-from tunewright.encoding.spans import Aligned
 
 
 def tokens_of(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -69,28 +68,6 @@ class Plain:
             return []
         ids: list[list[int]] = self.tokenizer(text_target=list(texts), truncation=False, padding=False)["input_ids"]
         return ids
-
-
-def aligning(tokenizer: Any) -> Aligned:
-    """Token ids, the characters that each stands for, and lengths before truncation (encoding's Aligned)."""
-
-    def aligned(texts: Sequence[str], limit: int) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[int]]:
-        made = tokenizer(
-            list(texts), truncation=False, padding=False, return_offsets_mapping=True, return_special_tokens_mask=True,
-            verbose=False,
-        )  # fmt: skip
-        full = [len(ids) for ids in made["input_ids"]]
-        _, after = borders_of(tokenizer)
-        room = limit - len(after)
-        ids = [row if len(row) <= limit else [*row[:room], *after] for row in made["input_ids"]]
-        places = [
-            [(0, 0) if special else (int(a), int(b)) for (a, b), special in zip(at, marks, strict=True)]
-            for at, marks in zip(made["offset_mapping"], made["special_tokens_mask"], strict=True)
-        ]
-        cut = [at if len(at) <= limit else [*at[:room], *((0, 0) for _ in after)] for at in places]
-        return ids, cut, full
-
-    return aligned
 
 
 def layout_of(tokenizer: Any, *, before: str = "", between: str = "\n\n", source_limit: int | None = None) -> Layout:

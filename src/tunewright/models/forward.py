@@ -162,17 +162,20 @@ class ModelForward:
 
     def features(self, batch: Batch) -> Tensor:
         """(B, D) the body's pooled hidden states, without a graph: what a linear probe is fitted on."""
-        return pool(self.hidden(batch), batch.lengths, "mean").float()
-
-    def hidden(self, batch: Batch) -> Tensor:
-        """(T, D) the body's hidden states, without a graph."""
         batch = batch.to(self.device)
         with torch.no_grad(), self._autocast():
             if self.layout == "packed":
-                return self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
-            tokens, mask, _ = self._pad(batch)
-            found: Tensor = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            return found[mask.bool()]
+                hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
+            else:
+                tokens, mask, _ = self._pad(batch)
+                hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+            return pool(hidden, batch.lengths, "mean").float()
+
+    def token_states(self, batch: Batch) -> Tensor:
+        """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
+        batch = batch.to(self.device)
+        with torch.no_grad(), self._autocast():
+            return self._rows(batch).float()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

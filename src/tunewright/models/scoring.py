@@ -123,33 +123,3 @@ def _cut(lengths: Sequence[int], budget: int) -> Iterator[tuple[list[int], int]]
             stop += 1
         yield order[start:stop], used
         start = stop
-
-
-def token_scores(
-    forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET
-) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-    """(m, G) scores of the m supervised tokens of each example, in their order, and (N,) seconds."""
-    scores: list[NDArray[np.float64]] = [np.zeros((0, forward.inner.config.num_labels))] * len(examples)
-    seconds = np.zeros(len(examples))
-    with forward.evaluating():
-        for places, batch in laid(examples, budget):
-            began = time.perf_counter()
-            found = forward(batch).double().cpu().numpy()
-            counts = torch.bincount(batch.owners().cpu(), minlength=len(places)).tolist()
-            for place, own in zip(places, np.split(found, np.cumsum(counts)[:-1]), strict=True):
-                scores[place] = own
-            seconds[places] = (time.perf_counter() - began) / len(places)
-    return scores, seconds
-
-
-def token_features(
-    forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET
-) -> list[NDArray[np.float32]]:
-    """(n, D) the body's hidden states of all n tokens of each example, in the order of `examples`."""
-    found: list[NDArray[np.float32]] = [np.zeros((0, 1), np.float32)] * len(examples)
-    with forward.evaluating():
-        for places, batch in laid(examples, budget):
-            hidden = forward.hidden(batch).float().cpu().numpy()
-            for place, own in zip(places, np.split(hidden, np.cumsum(batch.lengths)[:-1]), strict=True):
-                found[place] = own.astype(np.float32)
-    return found
