@@ -8,8 +8,8 @@ from typing import Any
 
 from tunewright.reporting.figures import LOWER, write_metric
 from tunewright.reporting.formatting import ABSENT, count
-from tunewright.reporting.loading import mapping, rows, string
 from tunewright.reporting.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, task_of
+from tunewright.reporting.values import mapping, rows, string
 
 LADDERS = {
     CLASSIFICATION.name: ("accuracy", "f1_macro", "log_loss"),
