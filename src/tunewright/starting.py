@@ -24,9 +24,7 @@ task: {task}
 
 data:
   train: {train}          # a file or a list of files; validation: and test: may name files of their own
-  text: {text}
-  label: {label}
-{separator}{pair}{form}  shares: {{validation: 0.1, test: {test}}}   # held out by a keyed hash: stable when the file grows
+{columns}{separator}{pair}{form}  shares: {{validation: 0.1, test: {test}}}   # held out by a keyed hash: stable when the file grows
   conflicts: drop                # {conflicts}: drop (set aside), {majority}, keep
 
 model: {model}                    # a name ({catalogue}), a folder, or a Hub id (only that downloads)
@@ -42,7 +40,7 @@ training:
 
 evaluation:
   metric: {metric}
-  baselines: [majority, tfidf, linear]
+  baselines: [{baselines}]
 
 seed: 0
 """
@@ -57,6 +55,7 @@ class _Words:
     metric: str
     conflicts: str = "one text under several labels"
     majority: str = "majority"
+    baselines: str = "majority, tfidf, linear"
 
 
 _TASKS = {
@@ -68,6 +67,10 @@ _TASKS = {
     "regression": _Words(
         "mse                   # or mae, or huber", "mse", "pearson", "one text with different numbers",
         "majority (their median)",
+    ),
+    "token_classification": _Words(
+        "cross_entropy         # of every token's tag", "f1", "f1", "one text with different spans",
+        baselines="lexicon, tfidf, linear",
     ),
 }  # fmt: skip
 
@@ -89,7 +92,7 @@ def start(
         out: the recipe's path or an existing folder; next to where one stands by default.
         text: the column with the texts, where it shall not be guessed.
         label: the column with the labels, likewise, or several with commas between them.
-        task: classification, multilabel or regression, likewise.
+        task: classification, multilabel, regression or token_classification, likewise.
         force: replace a recipe that is there.
 
     Returns:
@@ -176,6 +179,8 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str, demo: 
     if guess.header is False:
         form += "  header: false                # columns are named by their place: 0, 1, ...\n"
     separator = f"  separator: {shown(guess.separator, ensure_ascii=False)}\n" if guess.separator else ""
+    columns = "".join(f"  {name}: {shown(value, ensure_ascii=False)}\n" for name, value in
+                      (("text", guess.text), ("label", guess.label)) if guess.format != "conll")  # fmt: skip
     words = _TASKS[guess.task or "classification"]
     pair = f"  pair: {shown(guess.pair, ensure_ascii=False)}\n" if guess.pair else ""
     evidence = "".join(f"#   {line}\n" for line in guess.evidence)
@@ -187,12 +192,12 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str, demo: 
         evidence=evidence,
         name=recipe.name,
         train=shown(train, ensure_ascii=False),
-        text=shown(guess.text, ensure_ascii=False),
-        label=shown(guess.label, ensure_ascii=False),
+        columns=columns,
         task=guess.task,
         separator=separator,
         conflicts=words.conflicts,
         majority=words.majority,
+        baselines=words.baselines,
         objective=words.objective,
         stop=words.stop,
         metric=words.metric,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,11 @@ def test_a_side_that_is_missing_counts_nothing_in_the_margin() -> None:
 def test_shapes_that_do_not_fit_are_refused(kind: Any, columns: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         kind(**NAMED, **columns)
+
+
+def test_a_shape_that_several_tasks_share_remembers_its_own() -> None:
+    p = replace(texts(), task="seq2seq", truncated=np.array([False, True, True]))
+    picked = p.taken(np.array([2, 0]))
+    assert picked.task == "seq2seq" and picked.truncated is not None and picked.truncated.tolist() == [True, False]
+    assert texts().task == "chat" and texts().supervised().truncated is None
+    assert replace(margins(), task="reward").taken(np.array([1])).task == "reward"

@@ -89,14 +89,14 @@ def test_label_sets_have_thresholds_that_validation_settles() -> None:
     assert bound.groups([bound.target(row) for row in rows]) == ["a", "b", "", "c"]  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+@pytest.mark.parametrize("name", ["classification", "multilabel", "regression"])
 def test_a_bound_task_is_read_back_from_its_card(name: str) -> None:
     rows = {"classification": ["a", "b"], "multilabel": ['["a"]', '["b"]'], "regression": ["[1.0]", "[2.0]"]}[name]
     bound = Bound.of(name, labels_of(name, ("y",), rows), rows)
     assert Bound.from_card({"labels": list(bound.labels), **bound.card()}) == bound
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+@pytest.mark.parametrize("name", ["classification", "multilabel", "regression"])
 def test_a_recipe_without_objective_and_metrics_gets_the_tasks_own(name: str) -> None:
     recipe, task = parse({**BASE, "task": name}), TASKS[name]
     assert recipe.objective == task.objective and recipe.evaluation.metric == task.metric

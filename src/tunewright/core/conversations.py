@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,10 +126,8 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function", call)
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        with suppress(ValueError):
             arguments = json.loads(arguments)
-        except ValueError:
-            pass
     return {"name": function.get("name"), "arguments": arguments}
 
 

@@ -159,6 +159,10 @@ class LabelSets(_Shaped):
         return [n for n, has in zip(self.labels, self.gold[row], strict=True) if has] if self.has_gold[row] else None
 
 
+_OF_ALL = {"contender", "split", "labels", "task"}
+"""Fields that hold no column of one value an item."""
+
+
 class _Several(_Shaped):
     """Picks items out of every field that has one value an item."""
 
@@ -168,9 +172,7 @@ class _Several(_Shaped):
         return np.ones(len(self), np.bool_)
 
     def taken(self, rows: Ints) -> Self:
-        columns = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("contender", "split", "labels")
-        }
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL}
         picked = {name: _picked(column, rows) for name, column in columns.items() if column is not None}
         return replace(self, **picked)
 
@@ -214,7 +216,8 @@ class Texts(_Several):
     """Chat and sequence to sequence: the reply that was wanted and the one that was written.
 
     `nll (N,)` is the sum of -log p, in nats, over the `tokens (N,)` tokens of the gold reply; NaN where the contender
-    gives none (a copied text has no likelihood) or the item has no gold reply.
+    gives none (a copied text has no likelihood) or the item has no gold reply. `truncated (N,)` says which outputs were
+    cut at the limit of their length, where that is known. `task` is chat or seq2seq.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -225,11 +228,16 @@ class Texts(_Several):
     nll: Floats
     tokens: Ints
     seconds: Floats | None = None
+    truncated: Bools | None = None
+    task: str = "chat"
 
     def __post_init__(self) -> None:
         n = len(self)
         self._check_lengths(gold=self.gold, output=self.output)
-        self._check(nll=(self.nll, (n,)), tokens=(self.tokens, (n,)), seconds=(self.seconds, (n,)))
+        self._check(
+            nll=(self.nll, (n,)), tokens=(self.tokens, (n,)), seconds=(self.seconds, (n,)),
+            truncated=(self.truncated, (n,)),
+        )  # fmt: skip
 
     def known(self) -> Bools:
         return np.array([text is not None for text in self.gold], np.bool_)
@@ -269,7 +277,8 @@ class Likelihoods(_Several):
 class Margins(_Several):
     """Preferences: the reward of each item's `chosen (N,)` and `rejected (N,)` reply; NaN for a side that it has not.
 
-    An item with a thumb has one side only: `chosen` where the thumb is up. Every item is known.
+    An item with a thumb has one side only: `chosen` where the thumb is up. Every item is known. `task` is preference or
+    reward.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -278,6 +287,7 @@ class Margins(_Several):
     chosen: Floats
     rejected: Floats
     seconds: Floats | None = None
+    task: str = "preference"
 
     def __post_init__(self) -> None:
         n = len(self)

@@ -15,9 +15,10 @@ from torch import Tensor
 from tunewright.core.seeds import key
 
 Unit = Literal["token", "example", "pair", "step"]
-Fits = Literal["classes", "labels", "numbers", "tokens", "pairs", "thumbs"]
+Fits = Literal["classes", "labels", "numbers", "tokens", "pairs", "thumbs", "rewards"]
 """What an objective's targets are: class indices (U,), 0 and 1 for every label (U, C), numbers (U, K), tokens of the
-vocabulary (U,), or none: a chosen and a rejected sequence, or sequences that are good or bad."""
+vocabulary (U,); or none: the tokens of a chosen and a rejected sequence (pairs), of sequences that are good or bad
+(thumbs), or one score for each sequence of a pair (rewards)."""
 
 IGNORED = -100
 """Stands where a token is not supervised, as PyTorch and transformers have it."""

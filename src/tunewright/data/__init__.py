@@ -10,7 +10,7 @@ split because the data grew.
 
 from tunewright.data.card import card, defect_title
 from tunewright.data.columns import Guess, guess
-from tunewright.data.files import load, load_records, write
+from tunewright.data.files import load, load_records, set_aside, write
 from tunewright.data.folders import content
 from tunewright.data.options import Options, Shares
 from tunewright.data.prepare import Defect, Prepared, answers, prepare
@@ -41,6 +41,7 @@ __all__ = [
     "load_records",
     "prepare",
     "read",
+    "set_aside",
     "target_of",
     "write",
 ]

@@ -14,6 +14,7 @@ from tunewright.core.errors import DataError, Problem, closest
 from tunewright.data.facts import Facts, cell, facts_of
 from tunewright.data.folders import members
 from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table
+from tunewright.data.span_guess import found_spans
 from tunewright.data.tables import open_table
 
 _SAMPLE = 20_000
@@ -28,15 +29,16 @@ _PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("question1", "questio
           ("text", "pair"))  # fmt: skip
 _QUANTITY = ("score", "rating", "similarity", "price", "value", "amount", "grade", "points", "得分", "评分", "价格")
 _LEAST_FLAGS = 3
+SPANS = "token_classification"
 
 
 @dataclass(frozen=True)
 class Guess:
     """What a file seems to hold. `text` or `label` is None where no column will do; `task` is then None too.
 
-    `task` is classification, multilabel or regression; `label` is several columns where each says 0 or 1 of a label of
-    its own; `separator` stands between several labels in a cell; `header` is None where the format names its columns
-    itself.
+    `task` is classification, multilabel, regression or token_classification; `label` is several columns where each says
+    0 or 1 of a label of its own; `separator` stands between several labels in a cell; `header` is None where the format
+    names its columns itself.
     """
 
     format: str
@@ -87,6 +89,9 @@ def guess(
     given = tuple(name for name in (text, *wanted) if name is not None)
     table = open_table(member.path, form, given or None)
     rows = [item[0] for item in islice(table.items, _SAMPLE) if not isinstance(item, Fault)]
+    spans = found_spans(table, rows, text, wanted[0] if wanted else None) if task in (None, SPANS) else None
+    if spans is not None:
+        return _of_spans(table, rows, *spans)
     names = _names(table, rows)
     facts = [facts_of(name, i, [cell(row, name, i) for row in rows]) for i, name in enumerate(names)]
     evidence = list(table.notes)
@@ -115,6 +120,22 @@ def guess(
         rows=len(rows),
         evidence=tuple(evidence),
         separator=labels[0].separator if len(labels) == 1 and task == "multilabel" else None,
+    )
+
+
+def _of_spans(table: Table, rows: Sequence[Any], text: str, label: str, evidence: tuple[str, ...]) -> Guess:
+    return Guess(
+        format=table.format,
+        delimiter=table.delimiter,
+        header=None if table.format == "conll" else table.header,
+        encoding=table.encoding,
+        columns=_names(table, rows),
+        text=text,
+        label=label,
+        pair=None,
+        task=SPANS,
+        rows=len(rows),
+        evidence=(*table.notes, *evidence),
     )
 
 

@@ -19,7 +19,8 @@ _SPLITS = {
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "eval": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
+_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow",
+            ".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes", ".bmeo")  # fmt: skip
 
 
 @dataclass(frozen=True)

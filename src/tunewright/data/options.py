@@ -35,7 +35,7 @@ class Options:
 
     train: tuple[str, ...]
     columns: Columns
-    task: Literal["classification", "multilabel", "regression"] = "classification"
+    task: str = "classification"
     separator: str | None = None
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()

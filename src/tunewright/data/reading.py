@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ from tunewright.data.rows import (
 )
 from tunewright.data.tables import open_table
 from tunewright.data.targets import CLASSES, Target, target_of
-
-Pick = Callable[[Any], tuple[str, str | None, str | None]]
+from tunewright.data.targets.protocol import Pick, ReadsRows
 
 
 def read(
@@ -41,7 +40,8 @@ def read(
     """The rows of a file, of several, or of a data set folder.
 
     Args:
-        path: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow (text formats also as .gz), or a folder.
+        path: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow, a column file of tokens and tags (text formats also
+            as .gz), or a folder.
         columns: which columns hold the text, the label and the second text.
         form: how the file is written, where it shall not be found out.
         split: the split that these rows are given for; a folder's own splits are kept where it is None.
@@ -108,7 +108,7 @@ def _read_file(member: Member, columns: Columns, form: Form, split: str | None, 
             fault(Event("read", "quarantined", unfit.reason, source, None, unfit.detail))
         else:
             keep(Row(text, label, pair, source, split))
-    if table.columns is None and seen:
+    if table.columns is None and seen and not isinstance(target, ReadsRows):
         need_columns(columns, tuple(sorted(seen)), file)
     rows.files.append(FileFacts(file, *_sha256(member.path, rows.entered), table.format, table.encoding))
     return rows
@@ -116,6 +116,8 @@ def _read_file(member: Member, columns: Columns, form: Form, split: str | None, 
 
 def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]], file: str, target: Target) -> Pick:
     """A function from a row's cells to its text, label and pair."""
+    if isinstance(target, ReadsRows):
+        return target.picker(table, names)
     if table.columns is None or (table.columns == () and table.format in ("csv", "tsv")):
         return _by_name(columns, target)
     need_columns(columns, table.columns, file)

@@ -46,7 +46,7 @@ class Columns:
 class Form:
     """How a file is written; what is None is found out from the file.
 
-    `format` is csv, tsv, jsonl, json, parquet or arrow; `max_line` the longest row in bytes.
+    `format` is csv, tsv, jsonl, json, parquet, arrow or conll; `max_line` the longest row in bytes.
     """
 
     format: str | None = None
@@ -77,7 +77,10 @@ Item = tuple[Any, int, int, int]
 
 @dataclass
 class Table:
-    """An opened file: its columns (None where each row names its own) and its rows, read as they are asked for."""
+    """An opened file: its columns (None where each row names its own) and its rows, read as they are asked for.
+
+    `joined` says that the tokens of a column file stand without spaces between them.
+    """
 
     columns: tuple[str, ...] | None
     items: Iterator[Item | Fault]
@@ -87,6 +90,7 @@ class Table:
     encoding: str = "utf-8"
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,14 @@ class Example:
     other: Example | None = None
     given: Mapping[str, float] = field(default_factory=dict)
 
+    def read(self) -> list[NDArray[np.int64]]:
+        """The tokens of all sides."""
+        sides = [self.tokens] if self.decoder is None else [self.tokens, self.decoder]
+        return sides if self.other is None else [*sides, *self.other.read()]
+
     def __len__(self) -> int:
         """Tokens that the model reads for it, on all sides."""
-        return (
-            len(self.tokens)
-            + (0 if self.decoder is None else len(self.decoder))
-            + (0 if self.other is None else len(self.other))
-        )
+        return sum(map(len, self.read()))
 
 
 class Tokenize(Protocol):

@@ -3,6 +3,7 @@
     classes       one label a row: the label itself
     label_sets    several labels a row: a JSON array of their names, `["anger","joy"]`; `[]` is "none applies"
     numbers       one number a target: a JSON array, `[3.5]`
+    spans         stretches of the text with a type each: a JSON array, `[[0,2,"NAME"]]`
 
 A new kind is a file here and a line in `KINDS`.
 """
@@ -17,11 +18,13 @@ from tunewright.data.targets.classes import Classes
 from tunewright.data.targets.label_sets import LabelSets
 from tunewright.data.targets.numbers import Numbers
 from tunewright.data.targets.protocol import Settled, Target
+from tunewright.data.targets.spans import Spans
 
 KINDS: dict[str, Callable[[Options], Target]] = {
     "classification": lambda o: Classes(o.columns, o.label_map),
     "multilabel": lambda o: LabelSets(o.columns, o.label_map, o.separator),
     "regression": lambda o: Numbers(o.columns, o.label_map),
+    "token_classification": lambda o: Spans(o.columns, o.label_map),
 }
 CLASSES = Classes()
 """For reading where no recipe says otherwise."""
@@ -53,4 +56,4 @@ def target_of(options: Options) -> Target:
     return KINDS[options.task](options)
 
 
-__all__ = ["CLASSES", "KINDS", "Classes", "LabelSets", "Numbers", "Settled", "Target", "target_of"]
+__all__ = ["CLASSES", "KINDS", "Classes", "LabelSets", "Numbers", "Settled", "Spans", "Target", "target_of"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tunewright.core.errors import Problem, counted, listed
 from tunewright.core.records import Record
 from tunewright.data.journal import Draft, Journal
-from tunewright.data.rows import UnfitError
+from tunewright.data.rows import Table, UnfitError
+
+Pick = Callable[[Any], tuple[str, str | None, str | None]]
+"""A row's cells to its text, its label and its second text; raises UnfitError."""
 
 LEAST_ROWS = 10
 _SHOWN = 3
@@ -99,6 +102,15 @@ class Target(Protocol):
 
     def card(self, splits: Mapping[str, Sequence[Record]], names: Sequence[str]) -> dict[str, Any]:
         """What the data card says of the answers."""
+        ...
+
+
+@runtime_checkable
+class ReadsRows(Protocol):
+    """A kind of answer that reads rows by itself, as text and answer stand in columns of its own."""
+
+    def picker(self, table: Table, names: Mapping[str, tuple[str, ...]]) -> Pick:
+        """What reads the rows of this table; `names` are those of its ClassLabel columns."""
         ...
 
 
