@@ -97,7 +97,7 @@ def test_a_long_system_prompt_and_early_turns_are_folded(tmp_path: Path) -> None
 
 def test_texts_know_their_direction_and_language(tmp_path: Path) -> None:
     page = outline(write_texts(tmp_path / "run", chat()))
-    assert sum(found.get("dir") == "auto" for found in page.all("p", "summary", "pre")) > 60
+    assert sum(found.get("dir") == "auto" for found in page.all("p", "details", "pre")) > 60
     assert any(found.get("lang") == "zh" for found in page.all("p"))
 
 
@@ -194,10 +194,12 @@ def test_watched_numbers_are_known_among_the_parts_too(tmp_path: Path) -> None:
     folder = write_texts(tmp_path / "run", preference())
     rows = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     for row in rows:
-        row["parts"] |= row.pop("watched")
+        row["parts"] |= {**row["watched"], "entropy": 2.0}
+        row["watched"] = {"entropy": 2.0}
     (folder / "history.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     course = part(outline(folder).words(), "Parts of the loss", "Validation metrics")
-    assert "kl" not in part(course, "Parts of the loss", "Reward accuracy") and course.count("not minimised.") == 3 * 2
+    loss = part(course, "Parts of the loss", "Entropy")
+    assert "kl" not in loss and "entropy" not in loss and "dpo" in loss and course.count("not minimised.") == 4 * 2
 
 
 def test_several_tasks_have_a_verdict_each_transfer_and_chapters(tmp_path: Path) -> None:
@@ -249,8 +251,11 @@ def test_several_tasks_without_a_usable_one_are_a_damaged_run(tmp_path: Path) ->
 def test_a_tasks_name_leads_nowhere_else(tmp_path: Path) -> None:
     found = multitask()
     found["tasks"] = {"../../etc": found["tasks"]["help desk"]}
+    (tmp_path / "etc").mkdir()
+    secret = [{"id": one, "text": "not of this run", "source": {}} for one in IDS]
+    (tmp_path / "etc/test.jsonl").write_text("\n".join(map(json.dumps, secret)), encoding="utf-8")
     words = outline(write_texts(tmp_path / "run", found)).words()
-    assert "../../etc" in words and "is not in the run folder" in words
+    assert "../../etc" in words and "not of this run" not in words and "is not in the run folder" in words
 
 
 @every

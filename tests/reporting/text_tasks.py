@@ -213,7 +213,7 @@ def preference(task: str = "preference") -> dict[str, Any]:
     )
     comparisons = [
         _compared(against, metric, effect, 0.04, test)
-        for metric, effect, test in (("accuracy", 0.11, "McNemar mid-p"), ("margin", 0.3, "paired bootstrap"))
+        for metric, effect, test in (("accuracy", 0.11, "McNemar mid-p"),)
         for against in ("length", "untuned")
     ]
     flips = [{"id": IDS[30 + k], "gold": "chosen", "from": "rejected", "to": "chosen"} for k in range(7)]

@@ -29,6 +29,7 @@ def quote(text: str, visible: int = VISIBLE, kept: int = KEPT, empty: str = "(em
     """Split a text for reading; never inside one visible sign."""
     whole = text.strip() or empty
     language = script_language(whole)
+    visible = visible * 2 // 3 if language else visible  # their characters are wide
     end = boundary(whole, kept)
     edge = boundary(whole[:end], visible) if len(whole) > visible + 40 else end
     breaks = [k for k, sign in enumerate(whole[:edge]) if sign == "\n"]

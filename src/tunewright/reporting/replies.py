@@ -50,7 +50,6 @@ class Replies:
     samples: Sequence[Exchange]
     open: int
     lengths: Sequence[tuple[str, bool, Sequence[str]]]
-    unit: str
     signatures: Sequence[tuple[str, str]]
 
 
@@ -60,12 +59,10 @@ def generated(files: RunFiles, parts: int = 1) -> Replies | None:
         return None
     most = max(2, SAMPLES // parts)
     samples = [_sample(files, row) for row in rows(files.evidence.get("samples"))[:most]]
-    units = (string(mapping(one.get("lengths")).get("unit")) for one in contenders(files.evidence))
     return Replies(
         samples,
         OPEN,
         _lengths(files.evidence),
-        next((shortened(unit, 30) for unit in units if unit), ""),
         _signatures(files.evidence),
     )
 

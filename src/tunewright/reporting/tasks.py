@@ -141,12 +141,12 @@ LANGUAGE_MODELING = Task(
 
 PREFERENCE = Task(
     name="preference",
-    ladder=("accuracy", "margin"),
+    ladder=("accuracy",),
     watched=("accuracy",),
     sections=(("margins", "Margins"), ("mistakes", "Lowest margins"), ("flips", "Flips")),
-    unmeasured="No contender has an accuracy or a margin.",
-    units="Effects on accuracy are in percentage points; those on margins are in the contender’s own unit of reward, which "
-    "differs from contender to contender.",
+    unmeasured="No contender has an accuracy.",
+    units="Effects are in percentage points. Nothing is compared by margins: every contender’s rewards have a unit of "
+    "their own.",
     mistakes=(
         "The pairs with the lowest margins",
         "Pairs in which {tuned} most prefers the rejected reply, the lowest margin first. Some may be labelled the "
