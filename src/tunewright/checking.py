@@ -18,7 +18,7 @@ from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
 from tunewright.fitting import attached, rate_for
-from tunewright.identity import base_model, identify, refuse_another
+from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
@@ -61,7 +61,7 @@ class Findings:
 
 def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
     """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
-    found = Findings()
+    found, recipe = Findings(), placed(recipe, base)
     prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
     device = found.gather(lambda: chosen_device(recipe.model.device))

@@ -210,7 +210,10 @@ class Recipe(_Part):
 
         Files and the model's name are left out too: what they hold counts, which `tunewright.identity` adds.
         """
+        from tunewright.objectives import moved
+
         value = self.dump()
+        value["objective"] = registry.dump(moved(registry.build("objective", self.objective), lambda path: "-"))
         for name in ("folder", "evaluation", "generation"):
             value.pop(name)
         for name in ("train", "validation", "test"):

@@ -26,7 +26,7 @@ from tunewright.core.tensors import Report
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
 from tunewright.fitting import Fit, Resumed, Validated, fit, opened, prepare_fit
-from tunewright.identity import absolute, base_model, identify, refuse_another, with_rate
+from tunewright.identity import absolute, base_model, identify, placed, refuse_another, with_rate
 from tunewright.kinds import Encoded, Kind, begin
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
@@ -121,7 +121,7 @@ def work(
     folder = RunFolder(place)
     with folder.locked():
         folder.claim()
-        job = _Job(recipe, folder, base, command, stop)
+        job = _Job(placed(recipe, base), folder, base, command, stop)
         job.begin(retrain, fresh)
         stages = [job.prepare, job.load_model, job.baselines, job.train, job.predict, job.judge]
         if until == "train":

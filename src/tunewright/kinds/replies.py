@@ -14,7 +14,7 @@ from tunewright.core.errors import DataError, ModelError, Problem
 from tunewright.core.outcomes import Judged, Texts
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example
+from tunewright.encoding import Example, token_counts
 from tunewright.encoding.chat import Supervise, TooLong, conversations, prompts, record_of
 from tunewright.encoding.sequences import aligned_sequences, causal_sequences
 from tunewright.evaluation import Contender
@@ -79,7 +79,7 @@ class Replies:
         return dict(splits)
 
     def facts(self, examples: Sequence[Example]) -> Facts:
-        return Facts((), ())
+        return Facts((), token_counts(examples))
 
     def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
         return None

@@ -34,8 +34,8 @@ class Task:
 
     @property
     def answers(self) -> str:
-        """Several of what a row is labelled with."""
-        return {"reply": "replies"}.get(self.answer, f"{self.answer}s")
+        """Several of what a row is labelled with; "" where rows need no label."""
+        return {"": "", "reply": "replies"}.get(self.answer, f"{self.answer}s")
 
     def metric(self, name: str) -> Any:
         """The metric of this name with its default options.

@@ -117,15 +117,39 @@ class ModelForward:
     def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """(U,) what predicting each target costs, in nats; a vocabulary's scores are made a block at a time."""
         batch = batch.to(self.device)
-        if self.vocabulary is None:
-            scores = self(batch, nudge)
-            return F.cross_entropy(scores, batch.targets, label_smoothing=smoothing, reduction="none")
-        if not len(batch.positions) and not self.model.training:
+        if self.vocabulary is not None and not len(batch.positions) and not self.model.training:
             return torch.zeros(0)
+        return self.cost(self.states(batch, nudge), batch.targets, smoothing)
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        """(U, D) hidden states of the supervised tokens where scores are over a vocabulary; elsewhere the scores."""
+        if self.vocabulary is None:
+            return self(batch, nudge)
+        batch = batch.to(self.device)
         with self._nudged(nudge), self._autocast():
-            rows = self._rows(batch)
-            dtype = torch.bfloat16 if self.precision == "bfloat16" else rows.dtype
-            return self.vocabulary.losses(rows, batch.targets, smoothing, dtype)
+            return self._rows(batch)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(u, C) from some units' states (u, D), as a call gives them."""
+        if self.vocabulary is None:
+            return states
+        with self._autocast():
+            scores = self.vocabulary.scores(states)
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """(u,) what predicting the targets (u,) costs, from the states (u, D)."""
+        targets = targets.to(states.device)
+        if self.vocabulary is None:
+            return F.cross_entropy(states, targets, label_smoothing=smoothing, reduction="none")
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else states.dtype
+        with self._autocast():
+            return self.vocabulary.losses(states, targets, smoothing, dtype)
+
+    def embeddings(self) -> Tensor:
+        """(V, D) the table of token embeddings, with what has been learnt in it."""
+        table: Tensor = self.inner.get_input_embeddings().weight
+        return table
 
     def _width(self) -> int:
         """How many scores a unit has."""
