@@ -1,6 +1,7 @@
 """The terminal on tasks of texts and on several tasks: ladders, a sample, verdicts, pace, masks."""
 
 from collections.abc import Callable
+from html import unescape
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def printed(rows: list[tuple[str, list[tuple[str, bool, str | None]]]], colour: 
 def test_a_mask_can_be_read_without_colour() -> None:
     words = printed([("row 1, chat.jsonl", TURNS)], colour=False).export_text()
     lines = [line.rstrip() for line in words.splitlines()]
-    assert "row 1, chat.jsonl  12 tokens, 3 learnt" in lines
+    assert "row 1, chat.jsonl  19 of 93 characters learnt" in lines
     assert "user       <|im_start|>user⏎" in lines
     assert "           Hi [bold]there[/]‹U+202E›␛[31m<|im_end|>⏎" in lines
     assert "assistant  <|im_start|>assistant⏎" in lines
@@ -137,9 +138,30 @@ def test_a_mask_has_colour_and_a_line_under_what_is_learnt() -> None:
     assert "underline" not in only_read[only_read.rindex("user") :]
 
 
+def test_what_the_template_adds_is_told_from_what_was_said() -> None:
+    row = [
+        ("<|im_start|>user\n", False, "template"),
+        ("Hi <|im_end|> <b>\u200b", False, "user"),
+        ("<|im_end|>\n", False, "template"),
+        ("Yes.\nNo.<|im_end|>\n", True, "assistant"),
+    ]
+    words = [line.rstrip() for line in printed([("row", row)], colour=False).export_text().splitlines()]
+    assert words[3:] == [
+        "template   <|im_start|>user⏎",
+        "user       Hi <|im_end|> <b>‹U+200B›",
+        "template   <|im_end|>⏎",
+        "assistant  ⟦Yes.⏎",
+        "           No.<|im_end|>⏎⟧",
+    ]
+    page = printed([("row", row)], colour=True).export_html(inline_styles=True)
+    marked = page[page.index("characters learnt") :].split("color: #800080")[1:]
+    coloured = "".join(part.partition("</span>")[0].partition(">")[2] for part in marked)
+    assert unescape(coloured) == "<|im_start|>user⏎<|im_end|>‹U+200B›<|im_end|>⏎⏎<|im_end|>⏎"
+
+
 def test_a_row_of_which_nothing_is_learnt_says_so() -> None:
     words = printed([("empty", [("a", False, None)]), ("none", [])], colour=False).export_text()
-    assert words.count("nothing of this row is learnt") == 2 and "1 token, 0 learnt" in words
+    assert words.count("nothing of this row is learnt") == 2 and "0 of 1 character learnt" in words
 
 
 def test_the_screen_prints_masks(told: Callable[[], str]) -> None:

@@ -17,10 +17,11 @@ from rich.text import Text
 from tunewright.reporting.formatting import clean, count, counted
 
 Piece = tuple[str, bool, str | None]
-"""A token as it is written, whether the loss is taken there, and whose turn it belongs to."""
+"""A stretch of text, whether the loss is taken there, and whose turn it belongs to: a role, or `template`."""
 
 LEARNT, CONTROL = "underline green", "magenta"
-_SPECIAL = re.compile(r"<\|.*\|>|</?[A-Za-z_]{1,16}>|\[[A-Z]{2,16}\]|<[｜▁\w]+>")
+_WHOLE = re.compile(r"</?[A-Za-z_]{1,16}>|\[[A-Z]{2,16}\]")
+_MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>]{1,40}｜>|⏎|⇥|‹U\+[0-9A-F]{4}›|[␀-␟␡]")
 _UNSEEN = {code: f"‹U+{code:04X}›" for code in (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A),
                                                 *range(0x80, 0xA0), 0x61C, 0xFEFF)}  # fmt: skip
 
@@ -31,8 +32,9 @@ def shown(rows: Sequence[tuple[str, Sequence[Piece]]]) -> Iterator[RenderableTyp
         ("⟦learnt⟧", LEARNT), " the loss is taken here   read only   ", ("<|…|> ⏎", CONTROL), " control"
     )
     for title, pieces in rows:
-        learnt = sum(supervised for _, supervised, _ in pieces)
-        facts = f"  {counted(len(pieces), 'token', 'tokens')}, {count(learnt)} learnt"
+        learnt = sum(len(piece) for piece, supervised, _ in pieces if supervised)
+        whole = sum(len(piece) for piece, _, _ in pieces)
+        facts = f"  {count(learnt)} of {counted(whole, 'character', 'characters')} learnt"
         yield Text.assemble("\n", (_visible(title), "bold"), facts)
         if not learnt:
             yield Text("nothing of this row is learnt", style="yellow")
@@ -52,11 +54,13 @@ def _masked(turn: Iterable[Piece]) -> Text:
         found.append(held)
         found.append("⟦" if supervised else "", style)
         held = ""
-        for piece, _, _ in stretch:
-            control = _SPECIAL.fullmatch(piece.strip()) or (piece and not piece.strip())
+        for piece, _, role in stretch:
             text = held + _visible(piece)
             held = "\n" if text.endswith("\n") else ""
-            found.append(text.removesuffix("\n"), f"{style} {CONTROL}".strip() if control else style)
+            control = role == "template" or _WHOLE.fullmatch(piece.strip())
+            part = Text(text.removesuffix("\n"), f"{style} {CONTROL}".strip() if control else style)
+            part.highlight_regex(_MARK, CONTROL)
+            found.append_text(part)
         found.append("⟧" if supervised else "", style)
     return found
 
