@@ -116,7 +116,9 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     said = data_side.card(prepared)
     found.facts["task"] = task
     found.facts["classes"] = {row["label"]: row["train"] + row["validation"] + row["test"] for row in said["classes"]}
-    found.facts |= {name: said[name] for name in ("targets", "labels_per_item") if name in said}
+    found.facts |= {
+        name: said[name] for name in ("targets", "labels_per_item", "types", "spans_per_item") if name in said
+    }
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
     found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}

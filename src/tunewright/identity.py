@@ -74,7 +74,7 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     for role in ROLES:
         for i, path in enumerate(map(Path, getattr(options, role))):
             try:
-                inputs[role].append((path.name, _content(path, before.get(role, [])[i : i + 1])))
+                inputs[role].append((path.name, _content(path, before.get(role, [])[i : i + 1], options)))
             except DataError as error:
                 problems += error.problems
     if problems:
@@ -147,8 +147,11 @@ def _hashes(inputs: Inputs) -> list[list[str]]:
     return [[file[1] for file in inputs.get(role, [])] for role in ROLES]
 
 
-def _content(path: Path, before: Sequence[Sequence[str]]) -> str:
-    gone = not os.path.exists(path)  # noqa: PTH110  (Path.exists raises on a name that is too long)
-    if gone and before and before[0][0] == path.name:
-        return before[0][1]
-    return data_side.content(path)
+def _content(path: Path, before: Sequence[Sequence[str]], options: data_side.Options) -> str:
+    try:
+        return data_side.content(path, options)
+    except DataError:
+        gone = not os.path.exists(path)  # noqa: PTH110  (Path.exists raises on a name that is too long)
+        if gone and before and before[0][0] == path.name:
+            return before[0][1]
+        raise

@@ -89,7 +89,7 @@ class DataPart(_Part):
     pair: str | None = None
     validation: Files = ()
     test: Files = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll", "text"] | None = None
     header: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
@@ -231,7 +231,7 @@ class Recipe(_Part):
 
         return Options(
             train=placed(d.train),
-            columns=Columns(d.text or "", d.label[0] if len(d.label) == 1 else d.label or None, d.pair),
+            columns=Columns(d.text, d.label[0] if len(d.label) == 1 else d.label or None, d.pair),
             task=self.task,
             separator=d.separator,
             validation=placed(d.validation),
@@ -242,6 +242,8 @@ class Recipe(_Part):
             conflicts=d.conflicts,
             duplicates=d.duplicates,
             limit=d.limit,
+            conversation=d.conversation,
+            system=d.system,
         )
 
 

@@ -8,8 +8,10 @@ from tunewright.encoding.packing import collate, pack
 from tunewright.encoding.preferences import preferences
 from tunewright.encoding.sequences import Layout, aligned_sequences, causal_sequences
 from tunewright.encoding.showing import injected, learnt_of, masked
+from tunewright.encoding.spans import Aligned, decode_spans, encode_spans
 
 __all__ = [
+    "Aligned",
     "Example",
     "Layout",
     "Masking",
@@ -20,7 +22,9 @@ __all__ = [
     "causal_sequences",
     "collate",
     "conversations",
+    "decode_spans",
     "encode",
+    "encode_spans",
     "injected",
     "learnt_of",
     "masked",

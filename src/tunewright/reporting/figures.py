@@ -14,10 +14,10 @@ TITLES = {
     "perplexity": "Perplexity (lower is better)",
     "accuracy": "Accuracy",
     "margin": "Margin of the rewards",
-    "f1": "F1",
-    "precision": "Precision",
-    "recall": "Recall",
     "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1, entities",
+    "precision": "Precision, entities",
+    "recall": "Recall, entities",
     "f1_macro": "F1, macro",
     "f1_micro": "F1, micro",
     "f1_weighted": "F1, weighted",
@@ -55,6 +55,9 @@ TITLES = {
 """Metrics in the order in which they are shown; others follow under their own names."""
 
 WITHIN = {
+    "f1": "entity F1",
+    "precision": "entity precision",
+    "recall": "entity recall",
     "f1_micro": "micro F1",
     "f1_macro": "macro F1",
     "f1_samples": "F1 per item",
@@ -68,7 +71,6 @@ WITHIN = {
     "rougeLsum": "ROUGE-Lsum",
     "rouge1": "ROUGE-1",
     "rouge2": "ROUGE-2",
-    "f1": "F1",
 }
 """Names within a sentence that are not the title in small letters."""
 

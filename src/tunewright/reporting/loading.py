@@ -26,12 +26,16 @@ _FOLDER = re.compile(r"\w[\w .-]*")
 
 @dataclass(frozen=True)
 class Item:
-    """The text of one row, where it stood in the user's file, its second text where it is a pair, and its answer."""
+    """The text of one row, where it stood in the user's file, its second text where it is a pair, and its answer.
+
+    `raw` is the text as it is, where offsets in it would not be those in `text`.
+    """
 
     text: str
     place: str
     pair: str | None = None
     label: str | None = None
+    raw: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,5 +215,7 @@ def _items(folder: Path, place: str, split: str, wanted: set[str], missing: dict
             place = ", ".join(part for part in (string(source.get("file")), line) if part)
             pair = None if row.get("pair") is None else string(row["pair"])
             label = None if row.get("label") is None else string(row["label"])
-            found[identity] = Item(string(row.get("text")), place, pair, label)
+            text = row.get("text")
+            raw = text if isinstance(text, str) and "\r\n" in text else ""
+            found[identity] = Item(string(text), place, pair, label, raw)
     return found

@@ -18,6 +18,7 @@ from tunewright.reporting import (
     corpus,
     course,
     documents,
+    entities,
     margins,
     provenance,
     quotes,
@@ -178,7 +179,8 @@ def _view(files: RunFiles, parts: int = 1) -> dict[str, Any]:
         "exchanges": replies.lowest(files, parts) or margins.lowest_pairs(files, parts),
         "exchanges_shown": replies.STANDING,
         "calibration": calibration.calibration(evidence),
-        "mistakes": quotes.mistakes(files)[: max(4, quotes.MISTAKES // parts)],
+        "entities": entities.types(evidence),
+        "mistakes": entities.mistakes(files, quotes.mistakes(files))[: max(4, quotes.MISTAKES // parts)],
         "mistakes_shown": quotes.SHOWN,
-        "flips": quotes.flips(files),
+        "flips": entities.flips(files, quotes.flips(files)),
     }

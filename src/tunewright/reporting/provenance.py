@@ -11,10 +11,11 @@ from markupsafe import Markup
 from tunewright.reporting import charts
 from tunewright.reporting.amounts import Amount, amounts, per_item
 from tunewright.reporting.conversations import summary
+from tunewright.reporting.entities import scheme
 from tunewright.reporting.excerpts import Quote, quote
 from tunewright.reporting.formatting import compact, count, day, number, percent, shortened, size
 from tunewright.reporting.loading import RunFiles
-from tunewright.reporting.tasks import CONVERSATIONS, MULTILABEL, task_of
+from tunewright.reporting.tasks import CONVERSATIONS, MULTILABEL, TOKEN_CLASSIFICATION, task_of
 from tunewright.reporting.values import mapping, rows, string, strings
 
 EXAMPLES, DEFECTS = 5, 40
@@ -81,7 +82,8 @@ def data_card(files: RunFiles) -> DataCard:
     )
     splits = mapping(card.get("splits"))
     task, labels = task_of(files.evidence), rows(card.get("classes"))
-    most = LABELS if task is MULTILABEL else len(labels)
+    labels = labels or [{**one, "label": one.get("type")} for one in rows(card.get("types"))]
+    most = LABELS if task in (MULTILABEL, TOKEN_CLASSIFICATION) else len(labels)
     return DataCard(
         stages=stages,
         balanced=bool(stages) and not any(stage.fault for stage in stages),
@@ -94,7 +96,7 @@ def data_card(files: RunFiles) -> DataCard:
         defects=[_defect(one, task.name in CONVERSATIONS) for one in rows(card.get("defects"))[:DEFECTS]],
         heading=task.labels,
         unlisted=count(len(labels) - most) if len(labels) > most else "",
-        per_item=per_item(card.get("labels_per_item")),
+        per_item=per_item(card.get("labels_per_item")) or scheme(card),
         amounts=amounts(card.get("targets")),
     )
 

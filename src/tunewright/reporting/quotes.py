@@ -35,7 +35,8 @@ class Part:
 class Mistake:
     """One item with what was right and what was said, by whom.
 
-    `second` is the second text of a pair. `parts`, where there are any, stand in place of gold and output.
+    `second` is the second text of a pair. `parts`, where there are any, stand in place of gold and output, `marked` in
+    place of the text: it with the spans of either side (`entities.Marked`).
     """
 
     quote: Quote
@@ -47,6 +48,7 @@ class Mistake:
     id: str
     second: Quote | None = None
     parts: Sequence[Part] = ()
+    marked: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from tunewright.reporting.tasks import (
     REPLIES,
     REWARD,
     SEQ2SEQ,
+    TOKEN_CLASSIFICATION,
     parts_of,
     task_of,
 )
@@ -34,6 +35,7 @@ LADDERS = {
     CLASSIFICATION.name: ("accuracy", "f1_macro", "log_loss"),
     MULTILABEL.name: ("f1_micro", "f1_macro", "subset_accuracy"),
     REGRESSION.name: ("pearson", "spearman", "mae"),
+    TOKEN_CLASSIFICATION.name: ("f1", "precision", "recall"),
     CHAT.name: ("loss", "rougeL", "bleu", "chrf"),
     SEQ2SEQ.name: ("chrf", "bleu", "rougeL", "loss"),
     LANGUAGE_MODELING.name: ("bits_per_byte", "perplexity"),
@@ -127,13 +129,17 @@ def _rung(name: str, one: Mapping[str, Any]) -> tuple[bool, float]:
 
 
 def parts(evidence: Mapping[str, Any]) -> Table | None:
-    """The tuned model's figures for its most frequent labels, or for each of several targets; else None."""
+    """The tuned model's figures for its most frequent labels or types, or for each of several targets; else None."""
     task = task_of(evidence)
     ours = next((one for one in rows(evidence.get("contenders")) if one.get("role") == "tuned"), {})
     labels, targets = rows(ours.get("per_label")), rows(ours.get("per_target"))
     if task is MULTILABEL and labels:
         labels.sort(key=lambda one: -(one.get("support") or 0))
         return _parts(labels, "label", ("support", "precision", "recall", "f1"))
+    if task is TOKEN_CLASSIFICATION and rows(ours.get("per_type")):
+        found = sorted(rows(ours.get("per_type")), key=lambda one: -(one.get("support") or 0))
+        found = [{**one, "entities": one.get("support")} for one in found]
+        return _parts(found, "type", ("entities", "precision", "recall", "f1"))
     if task is REGRESSION and len(targets) > 1:
         return _parts(targets, "target", ("pearson", "spearman", "mae", "rmse"))
     return None
@@ -141,7 +147,10 @@ def parts(evidence: Mapping[str, Any]) -> Table | None:
 
 def _parts(found: Sequence[Mapping[str, Any]], key: str, columns: Sequence[str]) -> Table:
     lines = [
-        [string(one.get(key)), *(count(one.get(n)) if n == "support" else written(n, one.get(n)) for n in columns)]
+        [
+            string(one.get(key)),
+            *(count(one.get(n)) if n in ("support", "entities") else written(n, one.get(n)) for n in columns),
+        ]
         for one in found[:MOST]
     ]
     return Table([key, *map(named, columns)], lines, left=max(0, len(found) - MOST))

@@ -98,6 +98,21 @@ REGRESSION = Task(
     ),
 )
 
+TOKEN_CLASSIFICATION = Task(
+    name="token_classification",
+    ladder=("f1", "f1_macro"),
+    watched=("f1", "f1_macro"),
+    sections=(("types", "Types"), ("mistakes", "Mistakes"), ("flips", "Flips")),
+    unmeasured="No contender has an entity F1.",
+    units="Effects are in percentage points.",
+    mistakes=(
+        "The texts with the most wrong spans",
+        "Texts in which spans of {tuned} differ from the gold spans, the most of them first. Some may be gaps in the gold "
+        "spans: read them.",
+    ),
+    labels=("Types", "Type"),
+)
+
 _REPLIES = "Effects are in percentage points; those of the loss, BLEU, chrF and the length ratio in their own unit."
 
 CHAT = Task(
@@ -164,6 +179,7 @@ TASKS = {
         CLASSIFICATION,
         MULTILABEL,
         REGRESSION,
+        TOKEN_CLASSIFICATION,
         CHAT,
         SEQ2SEQ,
         LANGUAGE_MODELING,
