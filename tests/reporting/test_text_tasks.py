@@ -205,9 +205,9 @@ def test_watched_numbers_are_known_among_the_parts_too(tmp_path: Path) -> None:
 def test_several_tasks_have_a_verdict_each_transfer_and_chapters(tmp_path: Path) -> None:
     page = outline(write_texts(tmp_path / "run", multitask()))
     words = page.words()
-    assert "Worse on a task Better on 2 of 3 tasks, worse on 1" in words
+    assert "Worse on a task Better on 3 of 4 tasks, worse on 1" in words
     assert anchors(page)[:4] == ["verdict", "overview", "transfer", "task-1"]
-    assert {"task-1-labels", "task-2-targets", "task-3-samples"} <= set(anchors(page))
+    assert {"task-1-labels", "task-2-targets", "task-3-samples", "task-4-types"} <= set(anchors(page))
     overview = part(words, "A verdict for each task", "Did the tasks help")
     assert "emotions multilabel ▲ Better F1, micro 56.2% [55.0, 57.4]" in overview
     assert "similarity regression ▼ Worse" in overview and "Weights in the loss emotions 1.21" in overview
@@ -228,9 +228,9 @@ def test_the_verdict_on_several_tasks_is_no_better_than_the_tasks() -> None:
 
     found = multitask()
     for said, kind, headline in (
-        ("better", "better", "Better on 3 of 3 tasks"),
-        ("worse", "worse", "Worse on 3 of 3 tasks"),
-        ("can't tell", "unsure", "These data can’t tell on any of 3 tasks"),
+        ("better", "better", "Better on 4 of 4 tasks"),
+        ("worse", "worse", "Worse on 4 of 4 tasks"),
+        ("can't tell", "unsure", "These data can’t tell on any of 4 tasks"),
     ):
         for one in found["tasks"].values():
             one["verdict"]["outcome"] = said

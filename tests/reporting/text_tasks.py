@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_runs
+from entity_runs import entities, write_entities
 from other_tasks import IDS, _compared, _decided, _ladder, _near, _share, multilabel, regression
 
 SYSTEM = (
@@ -236,10 +237,10 @@ def reward() -> dict[str, Any]:
 
 
 def multitask() -> dict[str, Any]:
-    """The evidence of three tasks with one backbone."""
+    """The evidence of four tasks with one backbone."""
     worse = regression()
     worse["verdict"].update(outcome="worse", effect=-0.1, low=-0.14, high=-0.06, sentence="Worse than its baseline.")
-    tasks = {"emotions": multilabel(), "similarity": worse, "help desk": chat()}
+    tasks = {"emotions": multilabel(), "similarity": worse, "help desk": chat(), "names": entities()}
 
     def line(task: str, metric: str, alone: float, together: float, verdict: str) -> dict[str, Any]:
         change = together - alone
@@ -355,6 +356,9 @@ def write_texts(folder: Path, evidence: dict[str, Any], **files: Any) -> Path:
         row["metrics"][names.get(task, "accuracy")] = accuracy * (100 if task == "seq2seq" else 1)
     fake_runs.write_lines(folder / "evaluations.jsonl", seen)
     if task == "multitask":
+        write_entities(folder / "data/names")
+        for name in ("names/data/test.jsonl", "names/data/card.json"):
+            (folder / "data" / name).rename(folder / "data/names" / Path(name).name)
         for path in ("card.json", "ledger.json", "test.jsonl"):
             (folder / "data" / path).unlink()
         for name, part in (("emotions", "multilabel"), ("similarity", "regression"), ("help desk", "chat")):
