@@ -92,7 +92,9 @@ def test_several_tasks_have_a_line_and_a_verdict_each(told: Callable[[], str]) -
 def test_check_tells_what_texts_hold(told: Callable[[], str]) -> None:
     screen._gold({"classes": {}, **_card("chat")})
     words = told()
-    assert words.startswith("texts: form found ShareGPT conversations; turns mean 2.4; turns most 31; with a system")
+    assert words.startswith(
+        "texts: forms found ShareGPT conversations, OpenAI messages; turns mean 2.4; turns most 31; with a system"
+    )
     assert "prompt: mean 412.2, median 300, longest 9,120 characters" in words and "classes" not in words
     screen._gold(_card("language_modeling"))
     assert "validation: documents 700, characters 637,700, bytes 714,700" in told()

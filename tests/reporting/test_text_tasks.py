@@ -220,7 +220,7 @@ def test_several_tasks_have_a_verdict_each_transfer_and_chapters(tmp_path: Path)
     assert "Weights of the tasks" in words and "similarity from 0.996 to 0.614" in words
     assert "Be brief. User When does" in words and "Fine-tuned minilm" in words
     data = part(words, "The data and what became of every row", "Speed and memory")
-    assert "help desk" in data and "ShareGPT conversations" in data
+    assert "help desk" in data and "ShareGPT conversations, OpenAI messages" in data
 
 
 def test_the_verdict_on_several_tasks_is_no_better_than_the_tasks() -> None:

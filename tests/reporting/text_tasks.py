@@ -281,7 +281,7 @@ def _card(task: str) -> dict[str, Any]:
     }
     if task in ("chat", "preference", "reward"):
         card |= {
-            "conversation": "sharegpt",
+            "conversation": "sharegpt, openai",
             "turns": {"mean": 2.4, "max": 31},
             "systems": 812,
             "tools": 44,
@@ -290,8 +290,8 @@ def _card(task: str) -> dict[str, Any]:
     elif task == "seq2seq":
         card |= {"characters": {"source": sides["prompt"], "target": sides["reply"]}, "ratio": 0.49}
     elif task == "language_modeling":
-        for split, rows in (("train", 6400), ("validation", 700), ("test", 800)):
-            card["splits"][split] = {"rows": rows, "documents": rows, "characters": 911 * rows, "bytes": 1021 * rows}
+        sizes = (("train", 6400), ("validation", 700), ("test", 800))
+        card["sizes"] = {split: {"documents": n, "characters": 911 * n, "bytes": 1021 * n} for split, n in sizes}
     return card
 
 

@@ -14,6 +14,7 @@ FORMS = {
     "sharegpt": "ShareGPT conversations",
     "alpaca": "Alpaca instructions",
     "columns": "columns of prompt and reply",
+    "hh_rlhf": "hh-rlhf transcripts",
 }
 
 
@@ -30,17 +31,24 @@ def corpus(card: Mapping[str, Any]) -> Corpus:
     facts: list[tuple[str, str]] = []
     form = string(card.get("conversation"))
     if form:
-        facts.append(("Form found", FORMS.get(form, shortened(form, 40))))
+        forms = form.split(", ")
+        facts.append(("Form found" if len(forms) == 1 else "Forms found", ", ".join(_form(one) for one in forms[:6])))
     turns = mapping(card.get("turns"))
     if turns:
         facts += [("Turns, mean", compact(turns.get("mean"))), ("Turns, most", count(turns.get("max")))]
     for key, title in (("systems", "With a system prompt"), ("tools", "With tools")):
         if number(card.get(key)) is not None:
             facts.append((title, count(card.get(key))))
+    thumbs = mapping(card.get("thumbs"))
+    facts += [(f"Thumbs {name}", count(thumbs.get(name))) for name in ("up", "down") if name in thumbs]
     if number(card.get("ratio")) is not None:
         facts.append(("Target to source, characters", compact(card.get("ratio"))))
     tables = [found for found in (_characters(card.get("characters")), _splits(card)) if found is not None]
     return Corpus(facts, tables)
+
+
+def _form(name: str) -> str:
+    return FORMS.get(name, shortened(name.replace("_", " "), 40))
 
 
 Table = tuple[str, Sequence[str], Sequence[tuple[str, Sequence[str]]]]
@@ -60,11 +68,11 @@ SPLITS = ("train", "validation", "test")
 
 
 def _splits(card: Mapping[str, Any]) -> Table | None:
-    """Documents, characters and bytes of each split: of either nesting, splits.NAME or the measure first."""
+    """Documents, characters and bytes of each split."""
     lines = []
     for split in SPLITS:
-        part = mapping(mapping(card.get("splits")).get(split))
-        found = [part.get(key, mapping(card.get(key)).get(split)) for key in ("documents", "characters", "bytes")]
+        part = mapping(mapping(card.get("sizes")).get(split))
+        found = [part.get(key) for key in ("documents", "characters", "bytes")]
         if any(number(value) is not None for value in found):
             lines.append((split.capitalize(), [count(value) for value in found]))
     return ("Documents", ("Documents", "Characters", "Bytes"), lines) if lines else None
