@@ -70,7 +70,7 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
     if prepared is not None and place is not None and device is not None:
         kind = found.gather(lambda: begin(recipe, place, prepared.splits))
         if kind is not None:
-            encoded = {name: kind.encode(part) for name, part in prepared.splits.items()}
+            encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
             _refused(encoded, kind, found)
             _lengths(recipe, encoded, kind, found)
             found.gather(lambda: _objective(recipe, encoded, kind))

@@ -32,7 +32,7 @@ from tunewright.recipe_text import changed, load
 
 
 def _list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else () if value is None else value
 
 
 def _number(value: Any) -> Any:

@@ -78,7 +78,7 @@ def _contenders(
 ) -> tuple[list[Contender], dict[str, str]]:
     """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
     kind, forward = opened(saved, recipe)
-    tuned = kind.judged(forward, kind.encode(splits["test"]), "tuned", "test")
+    tuned = kind.judged(forward, kind.encode(splits["test"], learn=False), "tuned", "test")
     made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
@@ -86,7 +86,7 @@ def _contenders(
             below = _base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
 
             def encoded(below: Kind = below) -> dict[str, Encoded]:
-                return {part: below.encode(rows) for part, rows in splits.items()}
+                return {part: below.encode(rows, part == "train") for part, rows in splits.items()}
 
             made.append(below.baseline(name, recipe, splits, encoded))
         except ModelError as error:

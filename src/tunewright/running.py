@@ -239,7 +239,7 @@ class _Job:
         yield Event("stage", "model")
         began = time.perf_counter()
         self.kind = begin(self.recipe, self.found, self.splits)
-        self.encoded = {name: self.kind.encode(part) for name, part in self.splits.items()}
+        self.encoded = {name: self.kind.encode(part, name == "train") for name, part in self.splits.items()}
         left = {name: part.left for name, part in self.encoded.items()}
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}

@@ -166,6 +166,8 @@ def test_other_tokens_are_another_unit() -> None:
     said = gather(other, resamples=100)["verdict"]
     assert said["outcome"] == "can't tell" and "cut the texts into other tokens" in said["sentence"]
     assert gather(other, resamples=100, metric="rougeL")["verdict"]["outcome"] == "better"
+    weak = Contender(made("chat", "weak", 120, 0.2, 4), "Weak")
+    assert gather([*other, weak], resamples=100)["verdict"]["against"] == "weak", "the strongest that can be compared"
     documents = gather(ladder("language_modeling"), resamples=100)
     assert {c["against"] for c in documents["comparisons"] if c["metric"] == "perplexity"} == {"untuned"}
     assert documents["contenders"][1]["metrics"]["perplexity"]["value"] is None

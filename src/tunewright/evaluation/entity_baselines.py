@@ -226,11 +226,16 @@ def linear(
     return _contender(("linear", "Frozen base model + linear head", split), found, items, types, spent)
 
 
+def enough(records: Sequence[Record], tokens: Sequence[int], seed: int) -> list[int]:
+    """The places of as many records as `linear` is fitted on, in their order; `tokens` says how many each has."""
+    order = sorted(range(len(records)), key=lambda i: key(seed, "baselines", records[i].id))
+    ends = np.cumsum([tokens[i] for i in order])
+    return sorted(order[: max(1, int((ends <= MOST_TOKENS).sum()))])
+
+
 def _some(pairs: Sequence[tuple[TokenFeatures, Record]], seed: int) -> list[tuple[TokenFeatures, Record]]:
     """As many items as hold `MOST_TOKENS` tokens, the same ones whatever their order."""
-    order = sorted(range(len(pairs)), key=lambda i: key(seed, "baselines", pairs[i][1].id))
-    ends = np.cumsum([len(pairs[i][0].offsets) for i in order])
-    return [pairs[i] for i in sorted(order[: max(1, int((ends <= MOST_TOKENS).sum()))])]
+    return [pairs[i] for i in enough([r for _, r in pairs], [len(f.offsets) for f, _ in pairs], seed)]
 
 
 def _tokens(pairs: Sequence[tuple[TokenFeatures, Record]], types: Sequence[str]) -> tuple[Floats, Ints]:

@@ -85,7 +85,7 @@ class Documents:
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
         return cls(saved, saved.card["problem"], int(saved.card.get("max_tokens") or saved.limit))
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         tokenizer, spans = self.loaded.tokenizer, Plain(self.loaded.tokenizer).spans
         if self.altered is None:
             start, end = start_of(tokenizer), tokenizer.eos_token_id

@@ -166,11 +166,16 @@ class ModelForward:
         with torch.no_grad(), self._autocast():
             if self.layout == "packed":
                 hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
-                return pool(hidden, batch.lengths, "mean").float()
-            tokens, mask, _ = self._pad(batch)
-            hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            flat = hidden[mask.bool()]
-            return pool(flat, batch.lengths, "mean").float()
+            else:
+                tokens, mask, _ = self._pad(batch)
+                hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+            return pool(hidden, batch.lengths, "mean").float()
+
+    def token_states(self, batch: Batch) -> Tensor:
+        """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
+        batch = batch.to(self.device)
+        with torch.no_grad(), self._autocast():
+            return self._rows(batch).float()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
