@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +17,14 @@ from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
-from tunewright.encoding import encode
 from tunewright.fitting import attached, rate_for
-from tunewright.identity import base_model, identify, refuse_another
+from tunewright.identity import base_model, identify, placed, refuse_another
+from tunewright.kinds import Encoded, Kind, begin
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
-from tunewright.models.loading import Found, find, load, tokenizing
+from tunewright.models.loading import Found, find
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.recipe import Recipe
-from tunewright.tasks import TASKS, Bound
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
@@ -61,19 +61,20 @@ class Findings:
 
 def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
     """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
-    found = Findings()
+    found, recipe = Findings(), placed(recipe, base)
     prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
     device = found.gather(lambda: chosen_device(recipe.model.device))
     if prepared is not None:
         _describe(prepared, recipe.task, found)
     if prepared is not None and place is not None and device is not None:
-        labels = list(prepared.labels)
-        loaded = found.gather(lambda: load(place, labels, recipe.seed, TASKS[recipe.task].problem))
-        if loaded is not None:
-            _lengths(recipe, prepared, loaded, found)
-            found.gather(lambda: _objective(recipe, prepared, loaded))
-            _model_facts(recipe, prepared, loaded, found)
+        kind = found.gather(lambda: begin(recipe, place, prepared.splits))
+        if kind is not None:
+            encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
+            _refused(encoded, kind, found)
+            _lengths(recipe, encoded, kind, found)
+            found.gather(lambda: _objective(recipe, encoded, kind))
+            _model_facts(recipe, encoded, kind, found)
     if folder is not None:
         found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
         _room(folder, found)
@@ -115,39 +116,55 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     said = data_side.card(prepared)
     found.facts["task"] = task
     found.facts["classes"] = {row["label"]: row["train"] + row["validation"] + row["test"] for row in said["classes"]}
-    found.facts |= {name: said[name] for name in ("targets", "labels_per_item") if name in said}
+    found.facts |= {
+        name: said[name] for name in ("targets", "labels_per_item", "types", "spans_per_item") if name in said
+    }
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
     found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}
     found.facts["notes"] = list(prepared.notes)
 
 
-def _objective(recipe: Recipe, prepared: data_side.Prepared, loaded: Any) -> None:
+def _refused(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
+    """Rows that training would leave out, and what the kind of task has to say."""
+    found.facts["notes"] = [*found.facts.get("notes", []), *kind.notes()]
+    why = Counter(left.reason for part in encoded.values() for left in part.left)
+    if why:
+        found.facts["left_out"] = dict(why)
+        first = next(left for part in encoded.values() for left in part.left)
+        found.warnings.append(
+            Problem(where="data", found=f"{counted(sum(why.values()), 'row')} cannot be encoded: "
+                    f"{', '.join(f'{n} {reason}' for reason, n in why.most_common())}; the first: {first.detail}",
+                    to_do="they are left out; see the reasons")
+        )  # fmt: skip
+    if not encoded["train"].examples:
+        found.errors.append(Problem(where="data, train split", found="no row can be encoded"))
+        found.exit_code = found.exit_code or 3
+
+
+def _objective(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind) -> None:
     """Prepares the objective for these labels.
 
     Raises:
         RecipeError: its weights or scale do not go with them.
     """
-    given = [r.label for r in prepared.splits["train"] if r.label is not None]
-    bound = Bound.of(recipe.task, loaded.labels, given)
     objective: Any = registry.build("objective", recipe.objective)
     if hasattr(objective, "prepare"):
-        objective.prepare(bound.facts([t for t in map(bound.target, given) if t is not None]))
+        objective.prepare(kind.facts([e for e in encoded["train"].examples if e.target is not None]))
 
 
-def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:
+def _lengths(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
     """Token lengths against the model's limit, and the share that would be cut."""
-    limit = min(recipe.model.max_tokens or 512, loaded.limit)
+    limit, loaded = kind.limit, kind.loaded
     if recipe.model.max_tokens and recipe.model.max_tokens > loaded.limit:
         found.errors.append(
             Problem(where="model.max_tokens", found=str(recipe.model.max_tokens),
                     allowed=f"at most {loaded.limit}, what {recipe.model.name} was made for")
         )  # fmt: skip
         found.exit_code = found.exit_code or 2
-    records = [r for part in prepared.splits.values() for r in part]
-    examples = encode(records, tokenizing(loaded.tokenizer), lambda label: None, limit)
-    full = np.array([e.full for e in examples])
-    cut = int((full > limit).sum())
+    examples = [e for part in encoded.values() for e in part.examples]
+    full = np.array([e.full for e in examples] or [0])
+    cut = sum(part.cut for part in encoded.values())
     found.facts["tokens"] = {
         "limit": limit,
         "median": int(np.median(full)),
@@ -158,7 +175,7 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
     }
     unknown = getattr(loaded.tokenizer, "unk_token_id", None)
     if unknown is not None:
-        tokens = np.concatenate([e.tokens for e in examples])
+        tokens = np.concatenate([e.tokens for e in examples] or [np.zeros(1, np.int64)])
         share = float((tokens == unknown).mean())
         found.facts["tokens"]["unknown_share"] = round(share, 4)
         if share > 0.05:
@@ -174,12 +191,13 @@ def _lengths(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: F
         )  # fmt: skip
 
 
-def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, found: Findings) -> None:
+def _model_facts(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
+    loaded = kind.loaded
     size = sum(p.numel() for p in loaded.model.parameters())
     adaptation = registry.build("adaptation", recipe.adaptation)
     model = found.gather(lambda: attached(recipe, adaptation, loaded))
     t = recipe.training
-    rows = len(prepared.splits["train"])
+    rows = max(len(encoded["train"].examples), 1)
     plan = Plan.of(
         rows,
         rows * found.facts["tokens"]["median"],
@@ -188,8 +206,8 @@ def _model_facts(recipe: Recipe, prepared: data_side.Prepared, loaded: Any, foun
         batch_tokens=t.batch_tokens,
         limit=t.steps,
     )
-    kind = str(loaded.model.config.model_type)
-    packed = recipe.model.layout != "padded" and kind in PACKED and head_of(loaded.model) is not None
+    family = str(loaded.model.config.model_type)
+    packed = recipe.model.layout != "padded" and family in PACKED and head_of(loaded.model) is not None
     found.facts["model"] = {
         "name": recipe.model.name, "architecture": type(loaded.model).__name__, "parameters": size,
         "trainable": sum(p.numel() for p in trainable(model).values()) if model is not None else None,

@@ -46,12 +46,14 @@ def _say(value: Any) -> None:
 def init(
     source: Annotated[str, typer.Argument(help="A data file or folder; `demo` for the bundled messages.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where the recipe goes.")] = None,
-    model: Annotated[str, typer.Option("--model", help="The base model.")] = "minilm",
+    model: Annotated[
+        str | None, typer.Option("--model", help="The base model; by default one that goes with the task.")
+    ] = None,
     text: Annotated[
         str | None, typer.Option("--text", help="The column with the texts, where the guess is wrong.")
     ] = None,
     label: Annotated[str | None, typer.Option("--label", help="The column with the labels, or several: a,b.")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="What to learn, where the guess is wrong.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
     as_json: Json = False,
 ) -> None:

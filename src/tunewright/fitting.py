@@ -10,19 +10,17 @@ import torch
 
 from tunewright.core import registry
 from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RunDamaged
-from tunewright.core.outcomes import Judged
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Adaptation, BoundUpdate, Objective, Parameters, Pool, Report, trainable
 from tunewright.encoding import Example, collate
+from tunewright.kinds import Encoded, Kind, reopen
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
-from tunewright.models.scoring import score
 from tunewright.recipe import Recipe
 from tunewright.schedules import Scaled
-from tunewright.tasks import Bound
 from tunewright.training import Checkpoints, Patience, Plan, State, Windows, train
 from tunewright.training.checkpoint import restore
 from tunewright.updates import Clip
@@ -51,8 +49,7 @@ class Fit:
     """Everything that one training needs, and what it leaves. Made by `prepare_fit`."""
 
     recipe: Recipe
-    loaded: Loaded
-    bound: Bound
+    kind: Kind
     model: Any
     forward: ModelForward
     parameters: Parameters
@@ -60,7 +57,7 @@ class Fit:
     windows: Windows
     update: BoundUpdate
     plan: Plan
-    validation: Sequence[Example]
+    validation: Encoded
     stopping: Patience
     rate: float
     notes: tuple[str, ...] = ()
@@ -98,40 +95,37 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
         return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
 
 
-def prepare_fit(
-    recipe: Recipe, loaded: Loaded, training: Sequence[Example], validation: Sequence[Example], bound: Bound
-) -> Fit:
+def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validation: Encoded) -> Fit:
     """Builds the objects that the recipe names around a loaded model. Draws nothing at random but the adaptation."""
-    t = recipe.training
+    t, loaded = recipe.training, kind.loaded
     supervised = [e for e in training if e.target is not None]
     adaptation = registry.build("adaptation", recipe.adaptation)
     size = sum(p.numel() for p in loaded.model.parameters())
     model = attached(recipe, adaptation, loaded)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    live = rows.install(inner, [torch.from_numpy(e.tokens) for e in supervised])
+    live = rows.install(inner, [torch.from_numpy(tokens) for e in supervised for tokens in e.read()])
     model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
     precision = chosen(recipe.model.precision, recipe.model.device)
-    forward = ModelForward(model, layout=layout, precision=precision, scale=bound.scale)
+    forward = ModelForward(model, layout=layout, precision=precision, scale=kind.scale)
     parameters = trainable(model)
     examples = {e.id: e for e in supervised}
     lengths = {e.id: len(e) for e in supervised}
-    targets = [e.target for e in supervised if e.target is not None]
     objective: Any = registry.build("objective", recipe.objective)
     if hasattr(objective, "prepare"):
-        objective = objective.prepare(bound.facts(targets))
+        objective = objective.prepare(kind.facts(supervised))
     plan = Plan.of(
         len(examples), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps
     )
-    pool = Pool(list(examples), bound.groups(targets), list(lengths.values()))
+    pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
-    windows = Windows(sampler, collate(examples, recipe.seed), lengths, plan, micro_tokens=t.micro_tokens)
+    windows = Windows(sampler, collate(examples, recipe.seed, kind.altered), lengths, plan, micro_tokens=t.micro_tokens)
     chain, rate = _update(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
     update = chain.bind(parameters)
     metric = t.stop.metric
-    higher = metric != "loss" and registry.members(bound.task.family)[metric].better == "higher"  # type: ignore[attr-defined]
+    higher = metric != "loss" and registry.members(kind.task.family)[metric].better == "higher"  # type: ignore[attr-defined]
     return Fit(
-        recipe, loaded, bound, model, forward, parameters, objective, windows, update, plan, validation,
+        recipe, kind, model, forward, parameters, objective, windows, update, plan, validation,
         Patience(higher, t.stop.patience, t.stop.least), rate, _notes(forward, live, recipe),
     )  # fmt: skip
 
@@ -190,11 +184,13 @@ def fit(
         for report in () if job.stopped_early else loop:
             job.step = report.step + 1
             job.windows.sampler.observe(report)
+            if hasattr(job.objective, "observe"):
+                job.objective.observe(report)
             yield report
             before, drawn = drawn, job.windows.drawn
             last = job.step == job.plan.steps
             seen = None
-            if job.validation and (last or job.validation_is_due(before)):
+            if job.validation.examples and (last or job.validation_is_due(before)):
                 seen = _validate(job, checkpoints)
                 job.stopped_early = job.stopping.over and not last
             due = t.checkpoint_every is not None and job.step % t.checkpoint_every == 0
@@ -244,6 +240,8 @@ def _state(job: Fit) -> State:
     tensors = update.pop("tensors", {})
     numbers = {"windows": job.windows.state(), "stopping": job.stopping.state(), "update": update,
                "stopped_early": job.stopped_early}  # fmt: skip
+    if hasattr(job.objective, "state"):
+        numbers["objective"] = job.objective.state()
     return State(job.step, {n: p.detach() for n, p in job.parameters.items()}, tensors, numbers)
 
 
@@ -255,32 +253,27 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     job.update.load({**state.numbers["update"], "tensors": state.update})
     job.windows.load(state.numbers["windows"])
     job.stopping.load(state.numbers["stopping"])
+    if hasattr(job.objective, "load") and "objective" in state.numbers:
+        job.objective.load(state.numbers["objective"])
     job.stopped_early = bool(state.numbers["stopped_early"])
     return Resumed(state.step, tuple(damaged))
 
 
-def opened(saved: Saved) -> tuple[Bound, ModelForward]:
-    """A saved model ready to predict, and its task."""
-    bound = Bound.from_card(saved.card)
+def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForward]:
+    """A saved model ready to predict, and its task; `recipe` is that of its run, where there is one."""
+    kind = reopen(saved, recipe)
     forward = ModelForward(
-        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=bound.scale, fixed=True  # type: ignore[arg-type]
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True  # type: ignore[arg-type]
     )  # fmt: skip
-    return bound, forward
-
-
-def predictions(forward: ModelForward, bound: Bound, examples: Sequence[Example], contender: str, split: str) -> Judged:
-    """What the model says of every example."""
-    answers, seconds = score(forward, examples, activation=bound.task.activation)
-    return bound.judged(contender, split, examples, answers, seconds)
+    return kind, forward
 
 
 def _validate(job: Fit, checkpoints: Checkpoints) -> Validated:
     for parameter in job.parameters.values():
         parameter.grad = None  # the next step makes its own; a validation has better use for the memory
-    answers, seconds = score(job.forward, job.validation, activation=job.bound.task.activation)
-    found = job.bound.settled(job.validation, answers).judged("tuned", "validation", job.validation, answers, seconds)
-    known = registry.members(job.bound.task.family)
-    names = dict(job.bound.task.shown)
+    found = job.kind.validated(job.forward, job.validation)
+    known = registry.members(job.kind.task.family)
+    names = dict(job.kind.task.shown)
     wanted = job.recipe.training.stop.metric
     watched = next((shown for shown, name in names.items() if wanted in (shown, name)), wanted)
     names.setdefault(watched, wanted)

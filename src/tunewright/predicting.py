@@ -2,75 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.core.errors import DataError, Problem, RunDamaged
 from tunewright.core.records import Record, Source
-from tunewright.encoding import encode
 from tunewright.fitting import opened
-from tunewright.models.loading import tokenizing
+from tunewright.kinds import Answer, LabelsPrediction, NumbersPrediction, Prediction
 from tunewright.models.saving import Saved, open_saved
-from tunewright.models.scoring import score
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of one text: the label, its probability, and every label's probability."""
-
-    label: str
-    probability: float
-    scores: dict[str, float]
-
-    def as_json(self) -> dict[str, Any]:
-        """The prediction as plain values."""
-        return {"label": self.label, "probability": self.probability, "scores": self.scores}
-
-    def cells(self) -> list[str]:
-        """The prediction as the cells of a table, as `Predictor.columns` names them."""
-        return [self.label, f"{self.probability:.6f}", *(f"{x:.6f}" for x in self.scores.values())]
-
-
-@dataclass(frozen=True)
-class LabelsPrediction:
-    """What a multi-label model says of one text: the labels it has, and every label's own probability."""
-
-    labels: tuple[str, ...]
-    scores: dict[str, float]
-
-    def as_json(self) -> dict[str, Any]:
-        """The prediction as plain values."""
-        return {"labels": list(self.labels), "scores": self.scores}
-
-    def cells(self) -> list[str]:
-        """As `Prediction.cells`; the labels as a JSON list."""
-        return [json.dumps(self.labels, ensure_ascii=False), *(f"{x:.6f}" for x in self.scores.values())]
-
-
-@dataclass(frozen=True)
-class NumbersPrediction:
-    """What a regression says of one text: a number for each target, in the target's own unit."""
-
-    values: dict[str, float]
-
-    @property
-    def value(self) -> float:
-        """The first target's number."""
-        return next(iter(self.values.values()))
-
-    def as_json(self) -> dict[str, Any]:
-        """The prediction as plain values."""
-        return {"values": self.values}
-
-    def cells(self) -> list[str]:
-        """As `Prediction.cells`."""
-        return [f"{x:.6g}" for x in self.values.values()]
-
-
-Answer = Prediction | LabelsPrediction | NumbersPrediction
+__all__ = ["Answer", "LabelsPrediction", "NumbersPrediction", "Prediction", "Predictor", "load"]
 
 
 class Predictor:
@@ -79,18 +20,12 @@ class Predictor:
     def __init__(self, saved: Saved) -> None:
         self.saved = saved
         self.labels = saved.labels
-        self.bound, self._forward = opened(saved)
-        self._tokenize = tokenizing(saved.tokenizer)
-        self._limit = int(saved.card.get("max_tokens") or saved.limit)
+        self.kind, self._forward = opened(saved)
 
     @property
     def columns(self) -> list[str]:
         """The names of a table's columns for `cells`."""
-        kind = self.bound.task.fits
-        if kind == "numbers":
-            return list(self.labels)
-        first = ["label", "probability"] if kind == "classes" else ["labels"]
-        return [*first, *(f"p_{label}" for label in self.labels)]
+        return list(self.kind.columns)
 
     def predict(self, texts: str | Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
         """One prediction a text, in the order given.
@@ -126,19 +61,7 @@ class Predictor:
             Record(str(i), text, None, Source("", i), pair)
             for i, (text, pair) in enumerate(zip(texts, second, strict=True))
         ]
-        examples = encode(records, self._tokenize, self.bound.target, self._limit)
-        scores, _ = score(self._forward, examples, activation=self.bound.task.activation)
-        return [self._one(row) for row in scores]
-
-    def _one(self, row: Any) -> Answer:
-        named = {n: float(x) for n, x in zip(self.labels, row, strict=True)}
-        if self.bound.task.fits == "numbers":
-            return NumbersPrediction(named)
-        if self.bound.task.fits == "labels":
-            has = self.bound.has(row)
-            return LabelsPrediction(tuple(n for n, yes in zip(self.labels, has, strict=True) if yes), named)
-        best = int(row.argmax())
-        return Prediction(self.labels[best], float(row[best]), named)
+        return self.kind.answers(self._forward, records)
 
 
 def load(folder: str | Path) -> Predictor:

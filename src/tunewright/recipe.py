@@ -27,10 +27,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError, closest, listed
 from tunewright.data import Columns, Form, Options, Shares
+from tunewright.recipe_task import filled, lacking, misfits
+from tunewright.recipe_text import changed, load
 
 
 def _list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else () if value is None else value
 
 
 def _number(value: Any) -> Any:
@@ -47,7 +49,7 @@ def _path(value: str) -> str:
 
 
 Files = Annotated[tuple[Annotated[str, AfterValidator(_path)], ...], BeforeValidator(_list)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Count = Annotated[int, Ge(1), Le(2**40)]
 Real = BeforeValidator(_number)
 
@@ -67,17 +69,27 @@ class DataPart(_Part):
     """Files and columns, and what is done with labels, duplicates, conflicts and splits.
 
     `label` names several columns for several targets of a regression, or for 0/1 columns of several labels; `separator`
-    is what stands between several labels in one column (found out where it is left out).
+    is what stands between several labels in one column (found out where it is left out). Conversations and documents
+    are recognised without columns: where these are named, they hold the prompt and the reply, or the document.
+
+    `conversation` is the form of the rows; `system` stands before every conversation that has no system prompt;
+    `supervise` says whether all of the assistant's turns are learnt or the last alone; `too_long` what becomes of a
+    conversation that does not fit: it is dropped, or its leading turns are; `prefix` stands before every source.
     """
 
     train: Annotated[Files, Field(min_length=1)]
-    text: str
-    label: Names
+    text: str | None = None
+    label: Names = ()
+    conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
+    system: str | None = None
+    supervise: Literal["all", "last"] = "all"
+    too_long: Literal["drop", "split_turns"] = "drop"
+    prefix: str = ""
     separator: str | None = None
     pair: str | None = None
     validation: Files = ()
     test: Files = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll", "text"] | None = None
     header: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
@@ -88,15 +100,19 @@ class DataPart(_Part):
     limit: Annotated[int, Ge(10), Le(2**40)] | None = None
 
     @field_serializer("label")
-    def _one(self, label: tuple[str, ...]) -> str | list[str]:
-        return label[0] if len(label) == 1 else list(label)
+    def _one(self, label: tuple[str, ...]) -> str | list[str] | None:
+        return None if not label else label[0] if len(label) == 1 else list(label)
 
 
 class ModelPart(_Part):
-    """The base model: a name in the catalogue, a folder, or a Hub id (the only case that may download)."""
+    """The base model: a name in the catalogue, a folder, or a Hub id (the only case that may download).
+
+    `weights: random` takes its architecture and tokenizer alone.
+    """
 
     name: str
     revision: str | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
     max_tokens: Annotated[int, Ge(4), Le(2**40)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     layout: Literal["auto", "packed", "padded"] = "auto"
@@ -133,12 +149,32 @@ class TrainingPart(_Part):
     keep: Literal["best", "last"] = "best"
 
 
+class GenerationPart(_Part):
+    """How replies are written where texts are judged: greedily, by sampling, or by beam search.
+
+    `items` are so many of the test items, chosen by keyed hash; None for all. A reply ends at one of the `stop` texts,
+    after `max_new_tokens`, or where the model ends it.
+    """
+
+    method: Literal["greedy", "sampling", "beam"] = "greedy"
+    max_new_tokens: Count = 128
+    items: Count | None = 200
+    beams: Count = 4
+    length_penalty: Annotated[float, Real] = 1.0
+    temperature: Annotated[float, Gt(0), Real] = 1.0
+    top_k: Annotated[int, Ge(0)] = 0
+    top_p: Annotated[float, Gt(0), Le(1), Real] = 1.0
+    repetition_penalty: Annotated[float, Gt(0), Real] = 1.0
+    no_repeat_ngram: Annotated[int, Ge(0)] = 0
+    stop: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
+
+
 class EvaluationPart(_Part):
     """What the tuned model is compared with, by which metric (the task's, where it is left out), and how sure one wants
     to be."""
 
     metric: str = ""
-    baselines: tuple[Literal["majority", "tfidf", "linear"], ...] = ("majority", "tfidf", "linear")
+    baselines: tuple[str, ...] = ()
     confidence: Annotated[float, Gt(0.5), Lt(1)] = 0.95
     resamples: Annotated[int, Ge(100)] = 2000
 
@@ -146,13 +182,17 @@ class EvaluationPart(_Part):
 class Recipe(_Part):
     """Everything about a run, as `parse` makes it: what depends on the task is filled in there."""
 
-    task: Literal["classification", "multilabel", "regression"] = "classification"
+    task: Literal[
+        "classification", "multilabel", "regression", "token_classification", "language_modeling", "chat", "seq2seq",
+        "preference", "reward",
+    ] = "classification"  # fmt: skip
     data: DataPart
     model: ModelPart
     adaptation: Any = "full"
     objective: Any = None
     training: TrainingPart = TrainingPart()
     evaluation: EvaluationPart = EvaluationPart()
+    generation: GenerationPart | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     folder: Annotated[str, AfterValidator(_path)] | None = None
 
@@ -170,8 +210,11 @@ class Recipe(_Part):
 
         Files and the model's name are left out too: what they hold counts, which `tunewright.identity` adds.
         """
+        from tunewright.objectives import moved
+
         value = self.dump()
-        for name in ("folder", "evaluation"):
+        value["objective"] = registry.dump(moved(registry.build("objective", self.objective), lambda path: "-"))
+        for name in ("folder", "evaluation", "generation"):
             value.pop(name)
         for name in ("train", "validation", "test"):
             value["data"].pop(name)
@@ -188,7 +231,7 @@ class Recipe(_Part):
 
         return Options(
             train=placed(d.train),
-            columns=Columns(d.text, d.label[0] if len(d.label) == 1 else d.label, d.pair),
+            columns=Columns(d.text, d.label[0] if len(d.label) == 1 else d.label or None, d.pair),
             task=self.task,
             separator=d.separator,
             validation=placed(d.validation),
@@ -199,6 +242,8 @@ class Recipe(_Part):
             conflicts=d.conflicts,
             duplicates=d.duplicates,
             limit=d.limit,
+            conversation=d.conversation,
+            system=d.system,
         )
 
 
@@ -223,7 +268,7 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
             Problem(where=where, found=f"{type(value).__name__}", allowed="keys with values, such as `model: minilm`")
         )
     families()
-    value = _filled(value)
+    value = filled(value)
     problems: list[Problem] = []
     recipe = None
     try:
@@ -242,8 +287,9 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
             registry.build(place.rsplit(".", 1)[-1], _numbers(spec), place)
         except RecipeError as error:
             problems += error.problems
+    problems += lacking(value)
     if recipe is not None:
-        problems += [*_metrics(recipe), *_fits(recipe)]
+        problems += misfits(recipe)
         shares = recipe.data.shares
         if shares.validation + shares.test >= 1:
             problems.append(
@@ -256,94 +302,12 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
     return recipe.model_copy(update={**tidy, "training": recipe.training.model_copy(update=inner)})
 
 
-def _filled(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with what depends on its task written out; `model: minilm` is the name of a model."""
-    from tunewright.tasks import TASKS
-
-    value = dict(value)
-    if isinstance(value.get("model"), str):
-        value["model"] = {"name": value["model"]}
-    name = value.get("task", "classification")
-    task = TASKS.get(name if isinstance(name, str) else "", TASKS["classification"])
-    value["objective"] = value.get("objective") or task.objective
-    evaluation = value["evaluation"] = _own(value.get("evaluation"))
-    training = value["training"] = _own(value.get("training"))
-    stop = None
-    if isinstance(training, dict):
-        stop = training["stop"] = _own(training.get("stop"))
-    for part, wanted in ((evaluation, task.metric), (stop, task.stop)):
-        if isinstance(part, dict) and not part.get("metric"):
-            part["metric"] = wanted
-    return value
-
-
-def _own(part: Any) -> Any:
-    return dict(part or {}) if part is None or isinstance(part, Mapping) else part
-
-
-def _fits(recipe: Recipe) -> list[Problem]:
-    """What does not go with the task."""
-    from tunewright.tasks import TASKS
-
-    task, problems = TASKS[recipe.task], list[Problem]()
-    known = registry.members("objective")
-    name = _member(recipe.objective)
-    if name in known and known[name].fits != task.fits:  # type: ignore[attr-defined]
-        fitting = sorted(n for n, member in known.items() if member.fits == task.fits)  # type: ignore[attr-defined]
-        problems.append(
-            Problem(where="objective", found=f"{name} is not for {recipe.task}", allowed=listed(fitting),
-                    to_do=f"choose {task.objective}, or leave the key out")
-        )  # fmt: skip
-    if task.fits == "classes" and len(recipe.data.label) > 1:
-        problems.append(
-            Problem(where="data.label", found=f"{len(recipe.data.label)} columns", allowed="one for classification",
-                    to_do="name one column, or set task: multilabel or regression")
-        )  # fmt: skip
-    if task.fits != "labels" and recipe.data.separator is not None:
-        problems.append(
-            Problem(where="data.separator", found=repr(recipe.data.separator), allowed="a key of task: multilabel",
-                    to_do="remove it, or set the task")
-        )  # fmt: skip
-    needing = {n for n, member in registry.members("sampler").items() if getattr(member, "needs_labels", False)}
-    sampler = _member(recipe.training.sampler)
-    if task.fits == "numbers" and sampler in needing:
-        others = sorted(set(registry.members("sampler")) - needing, reverse=True)
-        problems.append(
-            Problem(where="training.sampler", found=f"{sampler}, which needs classes", allowed=" or ".join(others),
-                    to_do="choose another sampler")
-        )  # fmt: skip
-    return problems
-
-
-def _member(spec: Any) -> str:
-    """The name of the outermost component that a recipe names."""
-    return str(next(iter(spec), "")) if isinstance(spec, Mapping) else str(spec)
-
-
 def _numbers(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _numbers(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_numbers(v) for v in value]
     return _number(value)
-
-
-def _metrics(recipe: Recipe) -> list[Problem]:
-    from tunewright.tasks import TASKS
-
-    known = sorted(registry.members(TASKS[recipe.task].family))
-    out = []
-    asked = (
-        ("evaluation.metric", recipe.evaluation.metric, known),
-        ("training.stop.metric", recipe.training.stop.metric, [*known, "loss"]),
-    )
-    for where, name, allowed in asked:
-        if name not in allowed:
-            out.append(
-                Problem(where=where, found=f"there is no metric {name!r} for {recipe.task}", allowed=listed(allowed, 40),
-                        to_do=closest(name, allowed) or "choose one of these")
-            )  # fmt: skip
-    return out
 
 
 def _problem(detail: Any) -> Problem:
@@ -374,94 +338,13 @@ def _fields(path: Sequence[str]) -> list[str]:
     return sorted(model.model_fields)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where the first would be lost without a word, and values inside themselves."""
-
-    def get_single_data(self) -> Any:
-        node = self.get_single_node()
-        return None if node is None else self.construct_object(node, deep=True)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            name = self.construct_object(key_node, deep=True)
-            if isinstance(name, str) and name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands twice", key_node.start_mark
-                )
-            if isinstance(name, str):
-                seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-_NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""A scalar that is not what its tag says (`!!int ""`) raises whatever PyYAML happens to meet."""
-
-
 def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file, with `key=value` changes applied.
 
     Raises:
         RecipeError: the file is missing or not YAML, a change is not `key=value`, or the recipe is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        near = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        raise RecipeError(
-            Problem(where=str(path), found="there is no such file",
-                    allowed=listed(sorted(near)) or "a recipe in YAML",
-                    to_do=closest(path.name, near) or "`tunewright init FILE` writes one")
-        ) from None  # fmt: skip
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(Problem(where=str(path), found=f"it cannot be read: {error}")) from error
-    try:
-        value = yaml.load(text, _Loader)
-    except _NOT_YAML as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
-        what = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise RecipeError(
-            Problem(where=place, found=f"not YAML: {what}", to_do="check indentation and quotes")
-        ) from error
-    return parse(changed(value or {}, changes), str(path))
-
-
-def changed(value: Any, changes: Sequence[str]) -> Any:
-    """`value` with changes such as `training.epochs=1` or `adaptation={lora: {rank: 4}}` applied.
-
-    Raises:
-        RecipeError: a change without `=`, or into something that has no keys.
-    """
-    problems = []
-    value = json.loads(json.dumps(value, default=str)) if changes else value
-    for change in changes:
-        path, found, text = change.partition("=")
-        if not found or not path.strip():
-            problems.append(Problem(where=f"--set {change}", found="no key=value", allowed="training.epochs=1"))
-            continue
-        try:
-            new = yaml.load(text, _Loader)
-        except _NOT_YAML as error:
-            problems.append(Problem(where=f"--set {change}", found=f"not YAML: {str(error).partition(chr(10))[0]}"))
-            continue
-        place = value
-        *parents, last = path.strip().split(".")
-        for name in parents:
-            if not isinstance(place, dict):
-                break
-            if isinstance(place.get(name), str):
-                place[name] = {"name" if name == "model" else place[name]: place[name] if name == "model" else {}}
-            place = place.setdefault(name, {})
-        if isinstance(place, dict):
-            place[last] = new
-        else:
-            problems.append(
-                Problem(where=f"--set {change}", found=f"{path} has no keys", allowed="a key of the recipe")
-            )
-    if problems:
-        raise RecipeError(*problems)
-    return value
+    return parse(changed(load(path), changes), str(path))
 
 
 def write(recipe: Recipe, path: Path) -> None:

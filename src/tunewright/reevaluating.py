@@ -17,18 +17,16 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
 from tunewright.core.files import write_json, write_text
 from tunewright.core.records import Record
-from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import opened, predictions
+from tunewright.fitting import opened
 from tunewright.identity import base_model
-from tunewright.ladder import baseline
-from tunewright.models.loading import Loaded, find, tokenizing
-from tunewright.models.loading import load as load_base
+from tunewright.kinds import Encoded, Kind, begin
+from tunewright.models.loading import find
 from tunewright.models.saving import Saved, open_saved
 from tunewright.predicting import Predictor, load
 from tunewright.recipe import Recipe, families, read
-from tunewright.tasks import TASKS, Bound
+from tunewright.tasks import TASKS
 from tunewright.tracking import RunFolder
 
 
@@ -79,23 +77,18 @@ def _contenders(
     run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]]
 ) -> tuple[list[Contender], dict[str, str]]:
     """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
-    limit = int(saved.card.get("max_tokens") or saved.limit)
-    tokenize, (bound, forward) = tokenizing(saved.tokenizer), opened(saved)
-
-    def encoded(*names: str) -> dict[str, list[Example]]:
-        return {name: encode(splits[name], tokenize, bound.target, limit) for name in names}
-
-    tuned = predictions(forward, bound, encoded("test")["test"], "tuned", "test")
+    kind, forward = opened(saved, recipe)
+    tuned = kind.judged(forward, kind.encode(splits["test"], learn=False), "tuned", "test")
     made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
         try:
-            made.append(
-                baseline(
-                    name, recipe, splits, bound,
-                    lambda: (_base_of(run_folder, recipe, bound), encoded("train", "validation", "test")),
-                )
-            )  # fmt: skip
+            below = _base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
+
+            def encoded(below: Kind = below) -> dict[str, Encoded]:
+                return {part: below.encode(rows, part == "train") for part, rows in splits.items()}
+
+            made.append(below.baseline(name, recipe, splits, encoded))
         except ModelError as error:
             missing[name] = error.problems[0].found
     return made, missing
@@ -133,8 +126,8 @@ def _items(
     return items, dict(why)
 
 
-def _base_of(run_folder: Path, recipe: Recipe, bound: Bound) -> Loaded:
-    """The base model that a run began with.
+def _base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]]) -> Kind:
+    """The task with the base model that a run began with.
 
     Raises:
         ModelError: it is gone, or another one lies in its place.
@@ -144,7 +137,7 @@ def _base_of(run_folder: Path, recipe: Recipe, bound: Bound) -> Loaded:
         raise ModelError(
             Problem(where=f"model {found.name}", found="the base model is not the one of the run any more")
         )
-    return load_base(found, bound.labels, recipe.seed, bound.task.problem)
+    return begin(recipe, found, splits)
 
 
 def _saved(run_folder: Path) -> Saved:

@@ -23,22 +23,19 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report
-from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import Fit, Resumed, Validated, fit, opened, predictions, prepare_fit
-from tunewright.identity import absolute, base_model, identify, refuse_another, with_rate
-from tunewright.ladder import baseline
+from tunewright.fitting import Fit, Resumed, Validated, fit, opened, prepare_fit
+from tunewright.identity import absolute, base_model, identify, placed, refuse_another, with_rate
+from tunewright.kinds import Encoded, Kind, begin
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
-from tunewright.models.heads import start_from
-from tunewright.models.loading import Loaded, find, load, tokenizing
+from tunewright.models.loading import find
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import open_saved, save
-from tunewright.models.scoring import score
 from tunewright.recipe import Recipe, families, parse, read, write
+from tunewright.recipe_text import changed
 from tunewright.reporting import render
-from tunewright.tasks import TASKS, Bound, labels_of
 from tunewright.tracking import RunFolder, machine, versions
 from tunewright.training import Checkpoints
 
@@ -93,8 +90,6 @@ def _given(recipe: Any, changes: Sequence[str]) -> tuple[Recipe, Path, str]:
         path = Path(recipe)
         return read(path, changes), path.parent, f"runs/{path.stem}"
     if isinstance(recipe, Mapping):
-        from tunewright.recipe import changed
-
         recipe = parse(changed(dict(recipe), changes))
     families()
     return recipe, Path(), f"runs/{Path(recipe.data.train[0]).stem}"
@@ -126,7 +121,7 @@ def work(
     folder = RunFolder(place)
     with folder.locked():
         folder.claim()
-        job = _Job(recipe, folder, base, command, stop)
+        job = _Job(placed(recipe, base), folder, base, command, stop)
         job.begin(retrain, fresh)
         stages = [job.prepare, job.load_model, job.baselines, job.train, job.predict, job.judge]
         if until == "train":
@@ -156,9 +151,8 @@ class _Job:
         self.options = recipe.options(base)
         self.timings: dict[str, float] = {}
         self.splits: dict[str, list[Record]] = {}
-        self.examples: dict[str, list[Example]] = {}
-        self.loaded: Loaded | None = None
-        self.bound: Bound
+        self.encoded: dict[str, Encoded] = {}
+        self.kind: Kind
         self.tuned: ModelForward | None = None
         self.prepared: data_side.Prepared | None = None
         self.fingerprint = ""
@@ -215,7 +209,7 @@ class _Job:
 
     def _read(self) -> data_side.Prepared:
         prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
-        _enough(prepared)
+        _enough(prepared.splits, self.recipe.task)
         return prepared
 
     def prepare(self) -> Iterator[Event]:
@@ -244,47 +238,70 @@ class _Job:
         """The base model and every split's examples."""
         yield Event("stage", "model")
         began = time.perf_counter()
-        given = [r.label for r in self.splits["train"] if r.label is not None]
-        task = TASKS[self.recipe.task]
-        labels = labels_of(task.name, self.recipe.data.label, given)
-        self.loaded = load(self.found, labels, self.recipe.seed, task.problem)
-        self.bound = Bound.of(task.name, self.loaded.labels, given)
-        limit = min(self.recipe.model.max_tokens or 512, self.loaded.limit)
-        tokenize = tokenizing(self.loaded.tokenizer)
-        self.limit = limit
-        self.examples = {name: encode(part, tokenize, self.bound.target, limit) for name, part in self.splits.items()}
-        biases = self.bound.biases([e.target for e in self.examples["train"] if e.target is not None])
-        if biases is not None and self.loaded.head == "new":
-            start_from(self.loaded.model, biases)
-        cut = sum(e.full > limit for e in self.examples["train"])
+        self.kind = begin(self.recipe, self.found, self.splits)
+        self.encoded = {name: self.kind.encode(part, name == "train") for name, part in self.splits.items()}
+        left = {name: part.left for name, part in self.encoded.items()}
+        data_side.set_aside(self.folder.data, self.splits, left)
+        self.splits = {name: part.records for name, part in self.encoded.items()}
+        _enough(self.splits, self.recipe.task)
+        loaded, limit, cut = self.kind.loaded, self.kind.limit, self.encoded["train"].cut
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
             **self.folder.facts()["model"],
-            "parameters": sum(p.numel() for p in self.loaded.model.parameters()),
-            "architecture": type(self.loaded.model).__name__,
+            "parameters": sum(p.numel() for p in loaded.model.parameters()),
+            "architecture": type(loaded.model).__name__,
             "precision": chosen(self.recipe.model.precision, self.recipe.model.device),
-            "head": self.loaded.head,
+            "head": loaded.head,
             "max_tokens": limit,
             "texts_cut": cut,
         }
         self.folder.note({"model": facts})
+        for sentence in self.kind.notes():
+            yield Event("note", sentence)
+        refused = sum(map(len, left.values()))
+        if refused:
+            yield Event("note", f"{counted(refused, 'row')} cannot be encoded and {'is' if refused == 1 else 'are'} left out: "
+                        "the ledger says why")  # fmt: skip
         if cut:
-            yield Event("note", f"{cut} of {len(self.examples['train'])} training texts {'is' if cut == 1 else 'are'} longer "
+            yield Event("note", f"{cut} of {len(self.splits['train'])} training texts {'is' if cut == 1 else 'are'} longer "
                         f"than {limit} tokens and cut there (model.max_tokens)")  # fmt: skip
         yield Event("model", self.found.name, facts)
+        self.kind.between = self._pause
+        kept, key = self.folder.path / "reference", self.fingerprint
+        if not self.folder.done("train", self.fingerprint) or not self.folder.done("predict", self._writing()):
+            self.encoded = self.kind.ready(self.encoded, self.recipe, kept, key)
+
+    def _writing(self) -> str:
+        """What predictions depend on: the training, and how texts are written."""
+        return hashlib.sha256(f"{self.fingerprint}{self.recipe.generation}".encode()).hexdigest()
+
+    def _pause(self) -> None:
+        """Asked between the steps of what takes long.
+
+        Raises:
+            Interrupted: the run shall stop.
+        """
+        if self.stop():
+            raise Interrupted(
+                Problem(
+                    where=str(self.folder.path),
+                    found="stopped",
+                    to_do="run the same command again: it goes on from there",
+                )
+            )
 
     def baselines(self) -> Iterator[Event]:
         """The ladder below the tuned model, on the same items."""
-        assert self.loaded is not None
-        key = hashlib.sha256(f"{self.fingerprint}{self.recipe.evaluation.baselines}".encode()).hexdigest()
+        asked = f"{self.fingerprint}{self.recipe.evaluation.baselines}{self.recipe.generation}"
+        key = hashlib.sha256(asked.encode()).hexdigest()
         if self.folder.done("baselines", key) and self._predicted("test", *self.recipe.evaluation.baselines):
             return
         yield Event("stage", "baselines")
         began = time.perf_counter()
-        loaded, made = self.loaded, list[Contender]()
+        made = list[Contender]()
         for name in self.recipe.evaluation.baselines:
             yield Event("note_quiet", f"baseline {name}")
-            made.append(baseline(name, self.recipe, self.splits, self.bound, lambda: (loaded, self.examples)))
+            made.append(self.kind.baseline(name, self.recipe, self.splits, lambda: self.encoded))
         for contender in made:
             predictions_files.write(self.folder.path, contender)
         self.folder.finish("baselines", key)
@@ -296,13 +313,12 @@ class _Job:
 
     def train(self) -> Iterator[Event]:
         """Trains, or finds that it was done; leaves the tuned model in `model/`."""
-        assert self.loaded is not None
         if self.folder.done("train", self.fingerprint) and self.folder.model.is_dir():
             yield Event("note_quiet", "training is done already")
             return
         yield Event("stage", "train")
         began = time.perf_counter()
-        job = prepare_fit(self.recipe, self.loaded, self.examples["train"], self.examples["validation"], self.bound)
+        job = prepare_fit(self.recipe, self.kind, self.encoded["train"].examples, self.encoded["validation"])
         facts = {**self.folder.facts()["model"], "layout": job.forward.layout,
                  "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
         self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})
@@ -337,25 +353,23 @@ class _Job:
             "step": happening.step + 1, "epoch": job.epoch(happening.step), "loss": happening.loss,
             "parts": dict(happening.parts), "totals": dict(happening.totals),
             "gradient_norm": happening.gradient_norm, "rate": happening.rate,
+            **({"watched": dict(happening.watched)} if happening.watched else {}),
         }  # fmt: skip
         self.folder.append(self.folder.history, row)
         return Event("step", "", row)
 
     def _finish_training(self, job: Fit, spent: float, tokens: int) -> None:
-        assert self.loaded is not None
         adaptation = next(iter(self.recipe.dump()["adaptation"]))
-        if self.examples["validation"] and self.bound.task.fits == "labels":
-            answers, _ = score(job.forward, self.examples["validation"], activation=self.bound.task.activation)
-            self.bound = self.bound.settled(self.examples["validation"], answers)
+        self.kind.settle(job.forward, self.encoded["validation"])
         job.forward.release()
         inner = job.model.get_base_model() if hasattr(job.model, "get_base_model") else job.model
         rows.remove(inner)
-        extra = {"precision": job.forward.precision, "max_tokens": self.limit, "text": self.recipe.data.text,
+        extra = {"precision": job.forward.precision, "max_tokens": self.kind.limit, "text": self.recipe.data.text,
                  "pair": self.recipe.data.pair, "layout": job.forward.layout, "device": self.recipe.model.device,
-                 **self.bound.card()}  # fmt: skip
-        save(self.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
+                 **self.kind.card()}  # fmt: skip
+        save(self.kind.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
         self.tuned = ModelForward(
-            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.bound.scale, fixed=True
+            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.kind.scale, fixed=True
         )
         done = job.windows.drawn
         self.folder.note(
@@ -373,25 +387,25 @@ class _Job:
 
     def predict(self) -> Iterator[Event]:
         """The tuned model's word on every test and validation item."""
-        assert self.loaded is not None
-        if self.folder.done("predict", self.fingerprint) and self._predicted("test", "tuned"):
+        key = self._writing()
+        if self.folder.done("predict", key) and self._predicted("test", "tuned"):
             return
         yield Event("stage", "predict")
         if self.tuned is None:
-            saved = open_saved(self.folder.model)
-            self.bound, self.tuned = opened(saved)
+            self.kind, self.tuned = opened(open_saved(self.folder.model), self.recipe)
+            self.kind.between = self._pause
         began = time.perf_counter()
         title = f"Fine-tuned {Path(self.recipe.model.name).name}"
         for split in ("test", "validation"):
-            if self.examples[split]:
-                found = predictions(self.tuned, self.bound, self.examples[split], "tuned", split)
+            if self.encoded[split].examples:
+                found = self.kind.judged(self.tuned, self.encoded[split], "tuned", split)
                 predictions_files.write(self.folder.path, Contender(found, title, "tuned"))
         spent = time.perf_counter() - began
-        n = len(self.examples["test"]) + len(self.examples["validation"])
+        n = len(self.splits["test"]) + len(self.splits["validation"])
         speed = {**self.folder.facts().get("speed", {}), "predict_examples_per_second": round(n / spent, 1)}
         self.folder.note({"speed": {**speed, "peak_memory_mib": max(_peak(), speed.get("peak_memory_mib") or 0)}})
         self.timings["predict"] = round(spent, 3)
-        self.folder.finish("predict", self.fingerprint)
+        self.folder.finish("predict", key)
 
     def judge(self) -> Iterator[Event]:
         """Evidence from the predictions alone, and the report."""
@@ -414,10 +428,14 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _enough(prepared: data_side.Prepared) -> None:
-    """Refuses a test set that could prove nothing."""
+def _enough(splits: Mapping[str, Sequence[Record]], task: str) -> None:
+    """Refuses a training set that teaches nothing and a test set that could prove nothing."""
     problems = []
-    test = [r for r in prepared.splits["test"] if r.label is not None]
+    if not splits["train"]:
+        problems.append(
+            Problem(where="data, train split", found="no row is left", to_do="see the ledger for the reasons")
+        )
+    test = [r for r in splits["test"] if r.label is not None or task == "language_modeling"]
     if len(test) < 2:
         problems.append(
             Problem(where="data, test split", found=counted(len(test), "labelled row"), allowed="at least 2, better 200",

@@ -200,8 +200,10 @@ def started(recipe: Path, guess: Mapping[str, Any]) -> None:
     """What `init` guessed, and what comes next."""
     out.print(f"[bold]{recipe}[/] written for {counted(guess['rows'], 'row')} ({guess['format']})")
     label = guess["label"]
-    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else str(label)
-    out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(columns)}")
+    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else label
+    for name, column in (("text: ", guess["text"]), ("label:", columns), ("form: ", guess.get("conversation"))):
+        if column is not None:
+            out.print(f"  {name} {escape(str(column))}")
     if guess["pair"]:
         out.print(f"  pair:  {escape(guess['pair'])}")
     if guess.get("task", "classification") != "classification":
@@ -241,12 +243,20 @@ def checked(found: Any, recipe: Path) -> None:
 
 
 def _gold(facts: Mapping[str, Any]) -> None:
-    """What the rows are labelled with: classes, labels, or how the targets are spread."""
+    """What the rows are labelled with: classes, labels, types of spans, or how the targets are spread."""
     listed = escape(", ".join(f"{label} {n}" for label, n in list(facts["classes"].items())[:20]))
     if facts.get("targets"):
         for one in facts["targets"]:
             out.print(f"target:  {escape(str(one['name']))} from {one['low']:g} to {one['high']:g}, "
                       f"median {one['median']:g}, mean {one['mean']:.4g}")  # fmt: skip
+    elif facts.get("types"):
+        each = facts["spans_per_item"]
+        named = ", ".join(
+            f"{one['type']} {one['train'] + one['validation'] + one['test']}" for one in facts["types"][:20]
+        )
+        more = len(facts["types"]) - 20
+        out.print("types:   " + escape(named) + (f" and {more} more" if more > 0 else ""))
+        out.print(f"an item: {each['mean']:.2f} spans on average, at most {each['max']}; {each['none']:,} have none")
     elif facts.get("labels_per_item"):
         each = facts["labels_per_item"]
         more = len(facts["classes"]) - 20

@@ -30,17 +30,28 @@ Floats = NDArray[np.float64]
 class Task:
     """What a task is, whatever the data.
 
-    `problem` is transformers' word for it; `fits` the kind of objective; of its metrics (`metrics.tasks` says which there
-    are) `stop` ends training and `shown` (by the name that is shown) are watched.
+    `problem` is transformers' word for it (None where the model decides); `fits` the kind of objective; of its metrics
+    (`metrics.tasks` says which there are) `stop` ends training and `shown` (by the name that is shown) are watched.
+    `columns` must be named in a recipe; `baselines` can be asked for, and are where nothing is said. `writes`: its
+    answers are texts that are generated. `grouped`: its examples have classes that a sampler can balance.
     """
 
     name: str
-    problem: Problems
+    problem: Problems | None
     fits: Fits
     activation: Activation
     objective: str
     stop: str
     shown: Mapping[str, str]
+    columns: tuple[str, ...] = ("text", "label")
+    baselines: tuple[str, ...] = ("majority", "tfidf", "linear")
+    writes: bool = False
+    grouped: bool = False
+
+    @property
+    def learns(self) -> tuple[Fits, ...]:
+        """The kinds of objectives that fit: of preferences, those of pairs and those of thumbs."""
+        return ("pairs", "thumbs") if self.fits == "pairs" else (self.fits,)
 
     @property
     def family(self) -> str:
@@ -58,15 +69,41 @@ TASKS = {
     for task in (
         Task(
             "classification", "single_label_classification", "classes", "softmax", "cross_entropy",
-            "f1_macro", {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"},
+            "f1_macro", {"loss": "log_loss", "accuracy": "accuracy", "f1_macro": "f1_macro"}, grouped=True,
         ),
         Task(
             "multilabel", "multi_label_classification", "labels", "sigmoid", "binary_cross_entropy",
-            "f1_micro", {"loss": "log_loss", "f1_micro": "f1_micro", "f1_macro": "f1_macro"},
+            "f1_micro", {"loss": "log_loss", "f1_micro": "f1_micro", "f1_macro": "f1_macro"}, grouped=True,
         ),
         Task(
             "regression", "regression", "numbers", "none", "mse",
             "mse", {"loss": "mse", "pearson": "pearson", "mae": "mae"},
+        ),
+        Task(
+            "token_classification", "token_classification", "classes", "softmax", "cross_entropy",
+            "f1", {"f1": "f1", "precision": "precision", "recall": "recall"}, columns=(),
+            baselines=("lexicon", "tfidf", "linear"),
+        ),
+        Task(
+            "language_modeling", None, "tokens", "none", "cross_entropy",
+            "bits_per_byte", {"loss": "loss", "bits_per_byte": "bits_per_byte"}, columns=(),
+            baselines=("unigram", "untuned"),
+        ),
+        Task(
+            "chat", "causal_lm", "tokens", "none", "cross_entropy", "loss", {"loss": "loss"}, columns=(),
+            baselines=("majority", "copy", "untuned"), writes=True,
+        ),
+        Task(
+            "seq2seq", None, "tokens", "none", "cross_entropy", "loss", {"loss": "loss"},
+            baselines=("majority", "copy", "untuned"), writes=True,
+        ),
+        Task(
+            "preference", "causal_lm", "pairs", "none", "dpo", "accuracy", {"accuracy": "accuracy", "margin": "margin"},
+            columns=(), baselines=("length", "tfidf", "untuned"),
+        ),
+        Task(
+            "reward", "reward", "rewards", "none", "bradley_terry", "accuracy",
+            {"accuracy": "accuracy", "margin": "margin"}, columns=(), baselines=("length", "tfidf"),
         ),
     )
 }  # fmt: skip

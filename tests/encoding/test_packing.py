@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tunewright.core.records import Record, Source
 from tunewright.core.seeds import key
-from tunewright.encoding import Example, collate, encode, pack
+from tunewright.core.tensors import IGNORED
+from tunewright.encoding import Example, collate, encode, pack, token_counts
 
 
 def letters(
@@ -111,3 +112,55 @@ def test_collate_finds_examples_by_id() -> None:
     assert batch.keys is not None and batch.keys.tolist() == [key(9, 4, i) for i in batch.ids]
     with pytest.raises(KeyError):
         collate(by_id, seed=9)(["nobody"], 0)
+
+
+def test_tokens_are_supervised_where_they_are_not_ignored() -> None:
+    a = Example("a", np.array([5, 6, 7]), np.array([IGNORED, 7, IGNORED]), 3, unit="token")
+    b = Example("b", np.array([8, 9]), np.array([9, 1]), 2, unit="token")
+    none = Example("c", np.array([4]), None, 1, unit="token")
+    batch = pack([a, none, b])
+    assert (batch.unit, batch.lengths) == ("token", (3, 1, 2))
+    assert batch.positions.tolist() == [1, 4, 5] and batch.targets.tolist() == [7, 9, 1]
+    assert batch.owners().tolist() == [0, 2, 2] and batch.counts() == {"token": 3, "example": 2, "step": 1}
+
+
+def test_two_sides_lie_side_by_side() -> None:
+    def side(tokens: list[int], **given: float) -> Example:
+        target = np.array([IGNORED, *tokens[2:], 1])
+        return Example("x", np.array(tokens), target, len(tokens), unit="token", given=given)
+
+    a = replace(side([5, 6, 7], reference=1.0), id="a", other=side([5, 8], reference=2.0))
+    b = replace(side([3, 4], reference=3.0), id="b", other=side([3, 9, 9], reference=4.0))
+    batch = pack([a, b], seed=1)
+    assert (batch.ids, batch.sides, batch.lengths) == (("a", "b"), 2, (3, 2, 2, 3)) and len(a) == 5
+    assert batch.sequences().tolist() == [0, 0, 1, 2, 3, 3] and batch.owners().tolist() == [0, 0, 0, 1, 1, 1]
+    assert batch.given["reference"].tolist() == [1, 2, 3, 4] and batch.keys is not None and len(batch.keys) == 2
+    assert batch.counts() == {"token": 6, "example": 2, "pair": 2, "chosen": 3, "step": 1}
+    assert pack([replace(a, given={"good": 1.0}), replace(b, given={"good": 0.0})]).given["good"].tolist() == [1, 0]
+    pairs = pack([replace(a, unit="pair"), replace(b, unit="pair")])
+    assert pairs.positions.tolist() == [0, 1, 2, 3] and pairs.counts() == {"pair": 2, "example": 2, "step": 1}
+    with pytest.raises(ValueError, match="two sides"):
+        pack([a, side([1, 2])])
+
+
+def test_a_decoders_targets_stand_beside_what_it_reads() -> None:
+    a = Example("a", np.array([5, 6, 7]), np.array([8, 1]), 3, unit="token", decoder=np.array([0, 8]))
+    b = Example("b", np.array([5]), np.array([9]), 1, unit="token", decoder=np.array([0]))
+    batch = pack([a, b])
+    assert batch.decoder is not None and batch.decoder.tokens.tolist() == [0, 8, 0] and batch.decoder.lengths == (2, 1)
+    assert batch.positions.tolist() == [0, 1, 2] and batch.owners().tolist() == [0, 0, 1] and len(a) == 5
+
+
+def test_a_step_can_alter_its_examples_by_their_keys() -> None:
+    examples = {i: Example(i, np.array([1, 2]), 0, 2) for i in "ab"}
+    seen = []
+    make = collate(examples, 3, lambda example, k: seen.append(k) or replace(example, tokens=np.array([k % 7])))  # type: ignore[func-returns-value]
+    assert make(["b", "a"], 5).lengths == (1, 1)
+    assert seen == [key(3, 5, "b"), key(3, 5, "a")]
+
+
+def test_tokens_are_counted_where_they_are_asked_for() -> None:
+    asked = [Example("a", np.array([5, 6, 7]), np.array([6, 6, IGNORED]), 3, unit="token")]
+    assert token_counts([*asked, Example("b", np.array([1]), None, 1, unit="token")]) == (0, 0, 0, 0, 0, 0, 2)
+    unmasked = [Example("a", np.array([2, 0, 2]), np.full(3, IGNORED), 3, unit="token")]
+    assert token_counts(unmasked) == (1, 0, 2) and token_counts([]) == ()

@@ -10,6 +10,7 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
+from entity_runs import write_entities  # noqa: E402
 from other_tasks import multilabel, regression, write_other  # noqa: E402
 
 from tunewright.reporting import render  # noqa: E402
@@ -118,4 +119,25 @@ def test_paper_shows_what_the_screen_folds(chromium: Any, fake_run: Callable[...
     assert folded.bounding_box()["height"] > 50
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     assert page.locator("nav.contents").is_hidden()
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
+def test_marked_spans_are_accessible_and_nothing_sticks_out(
+    chromium: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.goto(render(write_entities(tmp_path / "run")).as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.close()
+
+
+def test_marked_spans_fit_on_paper(chromium: Any, tmp_path: Path) -> None:
+    page = chromium.new_page(viewport={"width": 680, "height": 960})
+    page.goto(render(write_entities(tmp_path / "run")).as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
     page.close()

@@ -47,7 +47,7 @@ class Lora:
             target_modules=self.targets if isinstance(self.targets, str) else list(self.targets),
             modules_to_save=head or None,
             use_rslora=self.rank_stabilised,
-            task_type="SEQ_CLS" if head and hasattr(model, "config") else None,
+            task_type=_task_of(model, head),
         )
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what it has renamed
@@ -86,8 +86,22 @@ def _check_rank(rank: int, model: nn.Module) -> None:
         )
 
 
+def _task_of(model: nn.Module, head: list[str]) -> str | None:
+    """peft's word for what the model does, which its folder says to whoever opens it."""
+    name = type(model).__name__
+    known = {"ForTokenClassification": "TOKEN_CLS", "ForConditionalGeneration": "SEQ_2_SEQ_LM", "ForCausalLM": "CAUSAL_LM",
+             "LMHeadModel": "CAUSAL_LM"}  # fmt: skip
+    found = next((task for end, task in known.items() if name.endswith(end)), None)
+    return found or ("SEQ_CLS" if head and hasattr(model, "config") and not name.endswith("ForMaskedLM") else None)
+
+
 def _head_of(model: nn.Module) -> list[str]:
-    """The modules that learn whole and are saved whole: the head, and whatever else has weights that are new."""
+    """The modules that learn whole and are saved whole: the head, and whatever else has weights that are new.
+
+    A language model's product with its vocabulary, which may be its embeddings, is not among them.
+    """
     names = [n for n in ("classifier", "score", "pre_classifier") if isinstance(getattr(model, n, None), nn.Module)]
     new = dict.fromkeys(name.rsplit(".", 1)[0] for name in getattr(model, "new_parameters", ()))
-    return names + [name for name in new if name.split(".")[0] not in names]
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None  # type: ignore[operator]
+    kept = [n for n in new if output is None or all(m is not output for m in model.get_submodule(n).modules())]
+    return names + [name for name in kept if name.split(".")[0] not in names]

@@ -1,6 +1,6 @@
 """What flows through the loop: batches, terms and reports, and the protocols of the families.
 
-Axes: T tokens in all, B examples, U supervised units, C scores a unit, K targets a unit, D model width.
+Axes: T tokens in all, B examples, S sequences, U supervised units, C scores a unit, K targets a unit, D model width.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from tunewright.core.sampled import Sampled
 from tunewright.core.seeds import key
 
-Unit = Literal["token", "example", "pair", "step"]
-Fits = Literal["classes", "labels", "numbers"]
-"""What an objective's targets are: class indices (U,), 0 and 1 for every label (U, C), or numbers (U, K)."""
+Unit = Literal["token", "example", "pair", "chosen", "step"]
+"""What a sum is over; "chosen" are the tokens of the preferred sequences of pairs."""
+Fits = Literal["classes", "labels", "numbers", "tokens", "pairs", "thumbs", "rewards"]
+"""What an objective's targets are: class indices (U,), 0 and 1 for every label (U, C), numbers (U, K), tokens of the
+vocabulary (U,); or none: the tokens of a chosen and a rejected sequence (pairs), of sequences that are good or bad
+(thumbs), or one score for each sequence of a pair (rewards)."""
+
+IGNORED = -100
+"""Stands where a token is not supervised, as PyTorch and transformers have it."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +40,25 @@ class At:
 
 
 @dataclass(frozen=True)
+class Decoder:
+    """The decoder's side of a batch for an encoder-decoder: what it reads, laid end to end; one sequence an example."""
+
+    tokens: Tensor
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Examples laid end to end, without padding.
 
-    tokens (T,): token ids. lengths: B lengths that sum to T. ids: B stable example ids.
-    targets (U,) or (U, K): what the supervised units should be. positions (U,): where they are, an
-    index into the tokens when `unit` is "token", into the examples when it is "example".
+    tokens (T,): token ids. lengths: S lengths that sum to T. ids: B stable example ids. sides: sequences an example;
+    with 2, sequences 2i and 2i + 1 are what example i prefers and what it rejects, and S = 2B, else S = B.
+    targets (U,) or (U, K): what the supervised units should be. positions (U,): where they are, an index into the
+    tokens when `unit` is "token" (into the decoder's where there is one), into the examples when it is "example", into
+    the sequences when it is "pair".
     keys (B,): int64, what this step's random numbers of each example are drawn from; None outside training.
     types (T,): token types where the model has them. weights (U,): factors of the units' losses.
+    given: further numbers by name, (B,) or (S,): a reference model's scores, say.
     """
 
     ids: tuple[str, ...]
@@ -52,24 +70,39 @@ class Batch:
     keys: Tensor | None = None
     types: Tensor | None = None
     weights: Tensor | None = None
+    sides: int = 1
+    decoder: Decoder | None = None
+    given: Mapping[str, Tensor] = field(default_factory=dict)
 
     def counts(self) -> dict[Unit, int]:
         """How many of each unit are supervised here; what the loop divides by."""
         n = int(self.positions.numel())
+        counted: dict[Unit, int] = {"step": 1}
         if self.unit == "token":
-            owners = torch.bucketize(self.positions, self.ends(), right=True)
-            return {"token": n, "example": int(torch.bincount(owners).count_nonzero()), "step": 1}
-        return {self.unit: n, "step": 1}
+            supervised = int(torch.bincount(self.owners()).count_nonzero())
+            counted |= {"token": n, "example": supervised}
+            if self.sides == 2:
+                counted |= {"pair": supervised, "chosen": int((self.sequences() % 2 == 0).sum())}
+        elif self.unit == "pair":
+            counted |= {"pair": len(self.ids), "example": len(self.ids)}
+        else:
+            counted[self.unit] = n
+        return counted
 
     def ends(self) -> Tensor:
-        """(B,) index one past the last token of each example."""
-        return torch.tensor(self.lengths, device=self.tokens.device).cumsum(0)
+        """(S,) index one past the last token of each sequence, on the side that is supervised."""
+        lengths = self.lengths if self.decoder is None else self.decoder.lengths
+        return torch.tensor(lengths, device=self.tokens.device).cumsum(0)
 
-    def owners(self) -> Tensor:
-        """(U,) the example that each supervised unit belongs to."""
+    def sequences(self) -> Tensor:
+        """(U,) the sequence that each supervised unit belongs to."""
         if self.unit == "token":
             return torch.bucketize(self.positions, self.ends(), right=True)
         return self.positions
+
+    def owners(self) -> Tensor:
+        """(U,) the example that each supervised unit belongs to."""
+        return self.sequences() // self.sides if self.sides > 1 else self.sequences()
 
     def view(self, salt: int) -> Batch:
         """The same examples with other random draws: another view of them for consistency objectives."""
@@ -91,6 +124,8 @@ class Batch:
             keys=move(self.keys),
             types=move(self.types),
             weights=move(self.weights),
+            decoder=self.decoder and Decoder(self.decoder.tokens.to(device), self.decoder.lengths),
+            given={name: t.to(device) for name, t in self.given.items()},
         )
 
 
@@ -99,7 +134,7 @@ class Term:
     """One part of the loss: a SUM over `unit`. Only the loop divides, by the total over the whole step.
 
     total (): the sum, with its graph. scale: a factor without unit. rows (B,): detached, each example's
-    own mean loss, for samplers and curricula.
+    own mean loss, for samplers and curricula. watched: it is reported, and no part of the loss.
     """
 
     name: str
@@ -107,6 +142,7 @@ class Term:
     unit: Unit
     scale: float = 1.0
     rows: Tensor | None = None
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +150,7 @@ class Report:
     """What one optimizer step did. Plain numbers: the only copy from the device has been made.
 
     rows: each supervised example's own loss; one without a target is not in it, as it would look easy.
+    parts: the loss's, which sum to it. watched: what is reported beside it.
     """
 
     step: int
@@ -123,6 +160,7 @@ class Report:
     rows: Mapping[str, float] = field(default_factory=dict)
     gradient_norm: float = 0.0
     rate: float = 0.0
+    watched: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -133,8 +171,38 @@ class Forward(Protocol):
         """Scores (U, C) at the supervised units; `nudge` (T, D) is added to the token embeddings."""
         ...
 
+    def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        """(U,) what predicting each target costs, -log p in nats, label-smoothed (`cross_entropy` says how).
+
+        For a large vocabulary the scores (U, C) are never in memory at once.
+        """
+        ...
+
     def nudge_like(self, batch: Batch) -> Tensor:
         """Zeros (T, D) in the embeddings' precision and place."""
+        ...
+
+
+class Parted(Protocol):
+    """A forward that parts its last product from the rest, for those who need scores of a large vocabulary in blocks.
+
+    `cost(states(batch), batch.targets, s)` is `losses(batch, None, s)`, and `scores(states(batch))` is the forward's own.
+    """
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        """(U, D) what the scores of the supervised units are made of."""
+        ...
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Scores (u, C) of some units' states (u, D); without chance."""
+        ...
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """(u,) -log p of the targets (u,), as `losses` has it."""
+        ...
+
+    def embeddings(self) -> Tensor:
+        """(V, D') the table of token embeddings."""
         ...
 
 
@@ -218,12 +286,14 @@ class Facts:
     """What an objective may know of the training set: the classes, labels or targets, and how often each occurs.
 
     For numbers, `mean` and `spread` (standard deviation, never 0) are those of each target.
+    Where targets are tokens, `counts` (V,) says how often each is one; `sampled` draws replies where the model writes them.
     """
 
     labels: tuple[str, ...]
     counts: tuple[int, ...]
     mean: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    sampled: Sampled | None = None
 
 
 def summed(name: str, losses: Tensor, batch: Batch, scale: float = 1.0) -> Term:
@@ -235,7 +305,7 @@ def summed(name: str, losses: Tensor, batch: Batch, scale: float = 1.0) -> Term:
         losses = losses * batch.weights
     owners = batch.owners()
     rows = losses.new_zeros(len(batch.ids), dtype=losses.dtype).index_add_(0, owners, losses.detach())
-    if batch.unit == "token":
+    if batch.unit != "example":
         rows /= torch.bincount(owners, minlength=len(batch.ids)).clamp(min=1)
     return Term(name, losses.sum(), batch.unit, scale, rows)
 
@@ -247,4 +317,4 @@ def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 def total(terms: Iterable[Term]) -> Tensor:
     """The undivided weighted sum of terms: for probes such as an adversarial direction, never for a step."""
-    return torch.stack([term.scale * term.total for term in terms]).sum()
+    return torch.stack([term.scale * term.total for term in terms if not term.watched]).sum()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tunewright.core.errors import Problem, RunDamaged, StorageError
-from tunewright.core.records import Event, Record, Source
+from tunewright.core.files import read_lines, write_json, write_lines
+from tunewright.core.records import Event, Ledger, Record, Source
 from tunewright.data.card import card
 from tunewright.data.prepare import Prepared
 from tunewright.data.splits import NAMES
@@ -41,6 +42,43 @@ def write(prepared: Prepared, folder: Path) -> None:
             Problem(where=str(error.filename or folder), found=error.strerror or str(error),
                     to_do="free space or choose another folder; what was there before is unchanged")
         ) from None  # fmt: skip
+
+
+class Unused(Protocol):
+    """A record that a later stage cannot use: its id, a reason code, and words."""
+
+    @property
+    def record(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+def set_aside(
+    folder: Path, splits: Mapping[str, Sequence[Record]], left: Mapping[str, Sequence[Unused]], stage: str = "encode"
+) -> None:
+    """Enter into a data folder's ledger what a stage after it leaves out of `splits`; a second call replaces the first.
+
+    Raises:
+        DataError: the sums do not balance. StorageError: the folder cannot be written.
+    """
+    known = {record.id: record for part in splits.values() for record in part}
+    events = [
+        Event(stage, "quarantined", one.reason, known[one.record].source, one.record, one.detail)
+        for part in left.values() for one in part
+    ]  # fmt: skip
+    sums = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
+    stages = [row for row in sums["stages"] if row["name"] != stage]
+    if events:
+        entered, ledger = sum(map(len, splits.values())), Ledger()
+        ledger.close(stage, entered=entered, left=entered - len({e.record for e in events}), events=events)
+        stages += ledger.as_json()["stages"]
+    if stages == sums["stages"]:
+        return
+    lines = [row for row in read_lines(folder / "ledger.jsonl") if row.get("stage") != stage]
+    write_lines(folder / "ledger.jsonl", [*lines, *map(_event, events)])
+    write_json(folder / "ledger.json", {**sums, "stages": stages})
 
 
 def load(folder: Path) -> dict[str, list[Record]]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
 from tunewright.core.errors import DataError, Problem, closest
 from tunewright.data.arrow import open_arrow
 from tunewright.data.charset import Charset, chunks, decide, text_chunks
+from tunewright.data.column_files import looks_tagged, open_tagged
 from tunewright.data.delimited import DELIMITERS, records, sniff
 from tunewright.data.json_rows import json_array, json_lines
 from tunewright.data.lines import lines
 from tunewright.data.rows import AS_FOUND, MIB, Fault, Form, Item, Table
 
-FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll")
 _BY_ENDING = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow",
+    ".conll": "conll", ".bio": "conll", ".iob": "conll", ".iob2": "conll", ".bioes": "conll", ".bmes": "conll",
+    ".bmeo": "conll",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -49,6 +53,10 @@ def open_table(path: Path, form: Form = AS_FOUND, only: tuple[str, ...] | None =
         source = lines(text_chunks(path, charset), start, form.max_line)
         items = json_lines(source, codec, form.max_line)
         return Table(None, items, "jsonl", encoding=charset.codec, notes=notes)
+    if format == "conll":
+        places = [int(name) for name in only or () if name.isdecimal()]
+        table, said = open_tagged(lines(text_chunks(path, charset), start, form.max_line), codec, form.max_line, places)
+        return replace(table, encoding=charset.codec, notes=notes + said)
     delimiter = form.delimiter or ("\t" if format == "tsv" else sniff(first_lines(path, charset)))
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise DataError(Problem(where=f"{path}, delimiter", found=repr(delimiter), allowed="one character"))
@@ -124,6 +132,8 @@ def _format(path: Path, wanted: str | None) -> str:
     if head.startswith(b"PAR1"):
         return "parquet"
     known = _BY_ENDING.get(Path(name).suffix)
+    if known == "tsv" and b"\n\n" in head.replace(b"\r", b"") and looks_tagged(first_lines(path, decide(path))):
+        return "conll"
     if known is not None:
         return known
     if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
@@ -132,6 +142,8 @@ def _format(path: Path, wanted: str | None) -> str:
         return "jsonl"
     charset = decide(path)
     sample = first_lines(path, charset)
+    if looks_tagged(sample):
+        return "conll"
     delimiter = sniff(sample)
     if not any(mark in line for mark in DELIMITERS for line in sample[:1]):
         raise DataError(

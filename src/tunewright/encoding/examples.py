@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.core.records import Record
+from tunewright.core.tensors import IGNORED
 
 Target = int | NDArray[Any]
-"""A class index, 0 and 1 for every label (C,) float32, or numbers (K,) float64."""
+"""A class index, 0 and 1 for every label (C,) float32, numbers (K,) float64, or what each token's scores should say
+(n,) int64, IGNORED where a token is not supervised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,10 @@ class Example:
     """tokens (n,): int64 token ids with the model's special tokens. target: None where unlabelled.
 
     types (n,): token types where the model has them. full: how many tokens there were before truncation.
+    unit: what is supervised. With "token", `target` stands beside the tokens (beside the decoder's where there is one):
+    target[p] is what the scores made at p should say, so that of a causal model is the next token.
+    decoder (m,): what an encoder-decoder's decoder reads. other: the sequence that this one is preferred to.
+    given: further numbers by name.
     """
 
     id: str
@@ -27,9 +33,19 @@ class Example:
     target: Target | None
     full: int
     types: NDArray[np.int64] | None = None
+    unit: Literal["example", "token", "pair"] = "example"
+    decoder: NDArray[np.int64] | None = None
+    other: Example | None = None
+    given: Mapping[str, float] = field(default_factory=dict)
+
+    def read(self) -> list[NDArray[np.int64]]:
+        """The tokens of all sides."""
+        sides = [self.tokens] if self.decoder is None else [self.tokens, self.decoder]
+        return sides if self.other is None else [*sides, *self.other.read()]
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        """Tokens that the model reads for it, on all sides."""
+        return sum(map(len, self.read()))
 
 
 class Tokenize(Protocol):
@@ -62,3 +78,13 @@ def encode(
         )
         for i, record in enumerate(records)
     ]
+
+
+def token_counts(examples: Sequence[Example]) -> tuple[int, ...]:
+    """(V,) how often each token is what should be said; how often it is read, where nothing is supervised as yet."""
+    targets = [np.asarray(e.target) for e in examples if e.target is not None] or [np.zeros(0, np.int64)]
+    asked = np.concatenate(targets)
+    asked = asked[asked != IGNORED]
+    if not len(asked) and examples:
+        asked = np.concatenate([e.tokens for e in examples])
+    return tuple(np.bincount(asked.astype(np.int64)).tolist())

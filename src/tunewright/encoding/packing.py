@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tunewright.core.seeds import key
-from tunewright.core.tensors import Batch
+from tunewright.core.tensors import IGNORED, Batch, Decoder
 from tunewright.encoding.examples import Example, Target
 
 
@@ -17,25 +17,69 @@ def pack(examples: Sequence[Example], *, seed: int | None = None, step: int = 0)
 
     Args:
         seed: with it, every example gets a key of its own for this step's random numbers.
+
+    Raises:
+        ValueError: some of the examples have two sides and others one.
     """
-    supervised = [i for i, e in enumerate(examples) if e.target is not None]
+    sides = 2 if examples and examples[0].other is not None else 1
+    if any((e.other is not None) != (sides == 2) for e in examples):
+        raise ValueError("a batch holds examples with two sides or with one, not both")
+    sequences = list(examples) if sides == 1 else [s for e in examples for s in (e, e.other) if s is not None]
     keys = None
     if seed is not None:
         keys = torch.tensor([key(seed, step, e.id) for e in examples], dtype=torch.int64)
     types = None
-    if any(e.types is not None for e in examples):
-        parts = [np.zeros(len(e), dtype=np.int64) if e.types is None else e.types for e in examples]
+    if any(s.types is not None for s in sequences):
+        parts = [np.zeros(len(s.tokens), dtype=np.int64) if s.types is None else s.types for s in sequences]
         types = torch.from_numpy(np.concatenate(parts))
+    decoder = None
+    if sequences and sequences[0].decoder is not None:
+        read = [s.decoder for s in sequences if s.decoder is not None]
+        decoder = Decoder(torch.from_numpy(np.concatenate(read)), tuple(len(tokens) for tokens in read))
+    unit = examples[0].unit if examples else "example"
+    targets, positions = _supervised(sequences, unit)
     return Batch(
         ids=tuple(e.id for e in examples),
-        tokens=torch.from_numpy(np.concatenate([e.tokens for e in examples])),
-        lengths=tuple(len(e) for e in examples),
-        targets=_targets([examples[i].target for i in supervised]),
-        positions=torch.tensor(supervised, dtype=torch.int64),
-        unit="example",
+        tokens=torch.from_numpy(np.concatenate([s.tokens for s in sequences])),
+        lengths=tuple(len(s.tokens) for s in sequences),
+        targets=targets,
+        positions=positions,
+        unit=unit,
         keys=keys,
         types=types,
+        sides=sides,
+        decoder=decoder,
+        given=_given(examples, sequences),
     )
+
+
+def _supervised(sequences: Sequence[Example], unit: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets and positions of the supervised units."""
+    if unit == "token":
+        nothing = np.zeros(0, np.int64)
+        flat = np.concatenate(
+            [np.asarray(s.target) if s.target is not None else np.full(_places(s), IGNORED) for s in sequences]
+            or [nothing]
+        )
+        places = np.flatnonzero(flat != IGNORED)
+        return torch.from_numpy(flat[places].astype(np.int64)), torch.from_numpy(places)
+    if unit == "pair":
+        return torch.zeros(0), torch.arange(len(sequences))
+    known = [i for i, s in enumerate(sequences) if s.target is not None]
+    return _targets([sequences[i].target for i in known]), torch.tensor(known, dtype=torch.int64)
+
+
+def _places(sequence: Example) -> int:
+    return len(sequence.tokens if sequence.decoder is None else sequence.decoder)
+
+
+def _given(examples: Sequence[Example], sequences: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Numbers by name: (B,) of the examples, and (S,) those that the other side has too."""
+    found = {}
+    for name in examples[0].given if examples else ():
+        both = all(name in s.given for s in sequences)
+        found[name] = torch.tensor([s.given[name] for s in (sequences if both else examples)], dtype=torch.float64)
+    return found
 
 
 def _targets(targets: Sequence[Target | None]) -> torch.Tensor:
@@ -44,6 +88,14 @@ def _targets(targets: Sequence[Target | None]) -> torch.Tensor:
     return torch.tensor(targets, dtype=torch.int64)
 
 
-def collate(examples: Mapping[str, Example], seed: int) -> Callable[[Sequence[str], int], Batch]:
-    """What a window calls: (ids, step) -> the packed batch with this step's keys."""
-    return lambda ids, step: pack([examples[i] for i in ids], seed=seed, step=step)
+def collate(
+    examples: Mapping[str, Example], seed: int, altered: Callable[[Example, int], Example] | None = None
+) -> Callable[[Sequence[str], int], Batch]:
+    """What a window calls: (ids, step) -> the packed batch with this step's keys.
+
+    Args:
+        altered: makes of an example and its key what this step learns of it (other tokens masked, say).
+    """
+    if altered is None:
+        return lambda ids, step: pack([examples[i] for i in ids], seed=seed, step=step)
+    return lambda ids, step: pack([altered(examples[i], key(seed, step, i)) for i in ids], seed=seed, step=step)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from tunewright.core.errors import DataError, Problem, listed
 from tunewright.core.records import Predictions, Record
+from tunewright.core.scripts import cjk
 from tunewright.core.seeds import key
-from tunewright.evaluation.features import all_finite, cjk, one_thread, standardiser, vectorizer, whole_text
+from tunewright.evaluation.features import all_finite, one_thread, standardiser, vectorizer, whole_text
 from tunewright.evaluation.predictions import Contender
 
 __all__ = ["cjk", "linear", "majority", "tfidf"]

@@ -127,7 +127,7 @@ def compare(
     plan: Plan | None = None,
     drawn: Mapping[tuple[str, str], Floats] | None = None,
 ) -> Comparison | None:
-    """Compare `a` with `b` on the same items, uncorrected; None where the metric has no value.
+    """Compare `a` with `b` on the same items, uncorrected; None where `incomparable` says why.
 
     `drawn` are the `shared_draws` of both, where they are there already.
 
@@ -137,13 +137,13 @@ def compare(
     plan = plan or Plan()
     metric = task_of(a).metric(metric) if isinstance(metric, str) else metric
     a, b = (p.supervised() for p in aligned([a, b]))
-    if metric.undefined(a) is not None or metric.undefined(b) is not None:
+    if incomparable(metric, a, b) is not None:
         return None
     items_a, items_b = metric.items(a), metric.items(b)
     if isinstance(metric, Ranked):
         return _ranked(metric, a, b, plan)
     binary = isinstance(metric, Counted) or (isinstance(metric, Averaged) and metric.binary)
-    if items_a is not None and items_b is not None and binary:
+    if items_a is not None and items_b is not None and binary and _whole(items_a) and _whole(items_b):
         return _right_or_wrong(metric, a, b, (items_a, items_b), plan)
     value_a, value_b = metric.value(a), metric.value(b)
     assert value_a is not None and value_b is not None
@@ -156,6 +156,21 @@ def compare(
     spread = float(np.nanstd(differences)) if len(differences) else 0.0
     test = bootstrap_test(differences)
     return Comparison(a.contender, b.contender, metric, effect, bounds, test, spread, len(a), plan.confidence)
+
+
+def incomparable(metric: Metric, a: Judged, b: Judged) -> str | None:
+    """Why two aligned contenders cannot be compared by this metric; None where they can."""
+    lacking = [f"{p.contender}: {why}" for p in (a, b) if (why := metric.undefined(p)) is not None]
+    if lacking:
+        return "; ".join(lacking)
+    if len(a.supervised()) < 2:
+        return "there is one item only"
+    return metric.apart(a, b)
+
+
+def _whole(items: Floats) -> bool:
+    """Whether every item is right or wrong: none is half right."""
+    return bool(((items == 0) | (items == 1)).all())
 
 
 def _right_or_wrong(metric: Metric, a: Judged, b: Judged, items: tuple[Floats, Floats], plan: Plan) -> Comparison:
@@ -260,7 +275,7 @@ def _mismatch(first: Judged, gold: Mapping[str, object], p: Judged) -> str:
     if strangers:
         return f"{len(strangers)} items that only one of them has: {listed(strangers, 5)}"
     other = differing(p, gold)
-    return f"{len(other)} items with another gold {task.answer}: {listed(other, 5)}" if other else ""
+    return f"{len(other)} items with another gold {task.answer or 'size'}: {listed(other, 5)}" if other else ""
 
 
 def differing(p: Judged, gold: Mapping[str, object]) -> list[str]:

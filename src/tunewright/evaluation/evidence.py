@@ -17,11 +17,11 @@ import numpy as np
 from tunewright.core.errors import DataError, Problem
 from tunewright.core.files import write_text
 from tunewright.core.outcomes import Judged
-from tunewright.evaluation.compare import Comparison, Plan, aligned, compare, corrected
+from tunewright.evaluation.compare import Comparison, Plan, aligned, compare, corrected, incomparable
 from tunewright.evaluation.predictions import Contender
 from tunewright.evaluation.resampling import shared_draws
 from tunewright.evaluation.scoring import Draws, averaged_metrics, score
-from tunewright.evaluation.shapes import Shape, shape_of
+from tunewright.evaluation.shapes import Shape, shape_of, together
 from tunewright.evaluation.verdict import strongest, verdict, without
 from tunewright.metrics import Metric
 
@@ -64,7 +64,7 @@ def gather(
     values = {row["name"]: row["metrics"][primary.name]["value"] for row in rows}
     tuned = next((c for c in contenders if c.role == "tuned"), None)
     baselines = [c for c in contenders if c is not tuned]
-    against = strongest(baselines, values, primary)
+    against = strongest(_comparable(tuned, baselines, primary) or baselines, values, primary)
     for row, c in zip(rows, contenders, strict=True):
         row.update(shape.closeup(c.predictions, seed) if c is tuned or c is against else {})
     deciding, exploring = _comparisons(tuned, baselines, (primary, others), plan, drawn)
@@ -79,6 +79,7 @@ def gather(
         "resamples": resamples,
         "seed": seed,
         **shape.overview(first),
+        **together([c.predictions for c in contenders], seed),
         "contenders": rows,
         "comparisons": [c.as_json(plan.alpha) for c in [*deciding, *exploring]],
         "verdict": verdict(decided, tuned, against, values, plan.alpha)
@@ -146,7 +147,18 @@ def _why_not(tuned: Contender | None, baselines: Sequence[Contender], primary: M
         return "there is no tuned model among the contenders"
     if not baselines:
         return "there is no baseline to compare with"
-    return f"{primary.title} has no value on this split ({primary.undefined(tuned.predictions)})"
+    said = primary.undefined(tuned.predictions)
+    if said is not None:
+        return f"{primary.title} has no value on this split ({said})"
+    reasons = {incomparable(primary, tuned.predictions, b.predictions) for b in baselines}
+    return f"no baseline can be held against it by {primary.title} ({'; '.join(sorted(filter(None, reasons)))})"
+
+
+def _comparable(tuned: Contender | None, baselines: Sequence[Contender], metric: Metric) -> list[Contender]:
+    """The baselines that the verdict may be about."""
+    if tuned is None:
+        return list(baselines)
+    return [b for b in baselines if incomparable(metric, tuned.predictions, b.predictions) is None]
 
 
 def not_tested(p: Judged, shape: Shape, exploring: int, primary: Metric) -> list[str]:
@@ -156,8 +168,9 @@ def not_tested(p: Judged, shape: Shape, exploring: int, primary: Metric) -> list
     said = [
         "Another training run: the intervals cover the choice of test items, not of the training seed.",
         "Other sources, times and languages: the test items come from where the training items came from.",
-        f"The gold {answer}s themselves: a wrong {answer} counts against whoever is right.",
     ]
+    if answer:
+        said.append(f"The gold {shape.TASK.answers} themselves: a wrong {answer} counts against whoever is right.")
     if unlabelled:
         said.append(f"{unlabelled:,} items without a {answer}: predicted, not scored.")
     said += shape.limits(p)

@@ -5,7 +5,6 @@ Axes: N training items, M other items, D features.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -15,16 +14,9 @@ from numpy.typing import NDArray
 
 from tunewright.core.errors import DataError, Problem
 from tunewright.core.records import Record
+from tunewright.core.scripts import cjk
 
 Array = NDArray[np.floating[Any]]
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0002fa1f]")
-_WORD = re.compile(r"\w")
-
-
-def cjk(texts: Sequence[str]) -> bool:
-    """Whether at least a third of the letters are Chinese, Japanese or Korean."""
-    letters = sum(len(_WORD.findall(text)) for text in texts)
-    return 3 * sum(len(_CJK.findall(text)) for text in texts) >= max(letters, 1)
 
 
 def whole_text(record: Record) -> str:

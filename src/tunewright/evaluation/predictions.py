@@ -24,7 +24,7 @@ from tunewright.evaluation.shapes.common import finite
 
 Role = Literal["tuned", "baseline"]
 VERSION = 1
-LADDER = ("tuned", "majority", "tfidf", "linear")
+LADDER = ("tuned", "majority", "unigram", "words", "length", "lexicon", "tfidf", "linear", "copy", "lead", "untuned")
 _SHOWN = 20
 PLAIN = "classification"
 """The task of a file that names none."""
@@ -172,8 +172,9 @@ def _header(path: Path, line: str, problems: list[Problem]) -> dict[str, Any]:
         problems.append(Problem(where=f"{where}.role", found=repr(header.get("role")), allowed=listed(get_args(Role))))
     if header.get("task", PLAIN) not in SHAPES:
         problems.append(Problem(where=f"{where}.task", found=repr(header["task"]), allowed=listed(list(SHAPES))))
-    labels = header.get("labels")
-    whole = isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels)
+    labels, task = header.get("labels"), header.get("task", PLAIN)
+    needed = SHAPES[task].TASK.labels if task in SHAPES else False
+    whole = isinstance(labels, list) and (labels or not needed) and all(isinstance(label, str) for label in labels)
     if not whole or len(set(labels or ())) != len(labels or ()):
         problems.append(Problem(where=f"{where}.labels", found=repr(labels), allowed="a list of different texts"))
     return header

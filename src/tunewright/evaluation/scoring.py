@@ -106,7 +106,7 @@ def _averaged_interval(metric: Averaged, value: float, drawn: Floats, columns: F
     if n < 2:
         return Interval(None, None, "none: one item")
     samples = metric.of_means(drawn)
-    if metric.percent and np.ptp(samples) < 1e-12:
+    if (metric.percent or metric.bounds == (0.0, 100.0)) and np.ptp(samples) < 1e-12:
         return _flat(value, n, metric.bounds, level)
     left_out = metric.of_means((columns.mean(axis=0) * n - columns) / (n - 1))
     return bca(samples, value, left_out, level)

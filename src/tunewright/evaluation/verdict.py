@@ -58,7 +58,7 @@ def _sentence(
     alpha: float,
 ) -> str:
     tuned, against = names
-    unit = _Unit(c.metric.percent, math.isinf(c.metric.bounds[1]))
+    unit = _Unit(c.metric.percent, math.isinf(c.metric.bounds[1]), digits=2 if c.metric.bounds[1] == 100 else 3)
     ours, theirs = values[tuned.name] or 0.0, values[against.name] or 0.0
     figures = f"{unit.level(ours)} {c.metric.title} against {unit.level(theirs)}"
     if outcome == "can't tell":
@@ -91,10 +91,10 @@ def _interval(c: Comparison, unit: _Unit, sign: int, alpha: float) -> str:
 
 
 class _Unit:
-    """Percentages and percentage points, or plain numbers: three decimals, or four digits where the scale is open."""
+    """Percentages and percentage points, or plain numbers: `digits` decimals, or four digits where the scale is open."""
 
-    def __init__(self, percent: bool, open_scale: bool = False) -> None:
-        self.percent, self.open_scale = percent, open_scale
+    def __init__(self, percent: bool, open_scale: bool = False, digits: int = 3) -> None:
+        self.percent, self.open_scale, self.digits = percent, open_scale, digits
 
     def level(self, value: float) -> str:
         return f"{100 * value:.1f}%" if self.percent else self.bare(value)
@@ -102,7 +102,7 @@ class _Unit:
     def bare(self, value: float) -> str:
         if self.open_scale:
             return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:,.4g}"
-        return _plain(f"{100 * value:.1f}") if self.percent else _plain(f"{value:.3f}")
+        return _plain(f"{100 * value:.1f}") if self.percent else _plain(f"{value:.{self.digits}f}")
 
     def change(self, value: float, signed: bool = False) -> str:
         text = ("+" if signed and value > 0 else "") + self.bare(value)

@@ -22,7 +22,8 @@ from tunewright.core.records import Predictions
 from tunewright.metrics.tally import Tally, tally
 
 Floats = NDArray[np.float64]
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "neither"]
+"""neither: a metric that describes; contenders are not compared by it."""
 
 NO_ITEM = "no item has a label"
 NO_NUMBER = "no item has a number"
@@ -35,7 +36,7 @@ class Metric(Protocol):
 
     `name` is the registered name, `title` the name in a sentence. `bounds` are the lowest and highest
     possible values. `percent` says whether a reader expects the value as a percentage. `p` is of the task's own
-    shape: Predictions, LabelSets, Values.
+    shape: Predictions, LabelSets, Values, Texts, ...
     """
 
     name: ClassVar[str]
@@ -52,6 +53,9 @@ class Metric(Protocol):
 
     def items(self, p: Any) -> Floats | None:
         """(N,) scores of the labelled items whose mean is the value; None where it is no mean over items."""
+
+    def apart(self, a: Any, b: Any) -> str | None:
+        """Why two contenders that have values cannot be compared by this metric; None where they can."""
 
 
 class _Base:
@@ -71,6 +75,10 @@ class _Base:
     def items(self, p: Any) -> Floats | None:
         """None: not a mean over items."""
         return None
+
+    def apart(self, a: Any, b: Any) -> str | None:
+        """Why two contenders that have values cannot be compared by this metric; None where they can."""
+        return f"neither more nor less {self.title} is better" if self.better == "neither" else None
 
 
 class Counted(_Base):

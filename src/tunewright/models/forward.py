@@ -1,7 +1,8 @@
 """Hugging Face models behind `forward(batch, nudge=None)`.
 
 Packed where attention can be kept inside each example (`PACKED`), padded elsewhere behind the same call.
-Axes: T tokens, B examples, L longest example, D model width, U supervised units, C classes.
+Axes: T tokens, B examples, S sequences (of an example one, or two), L longest sequence, D model width, U supervised
+units, C classes, tags or pieces of the vocabulary.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunewright.core.seeds import key
-from tunewright.core.tensors import Batch
+from tunewright.core.tensors import Batch, Decoder
 from tunewright.models import allocator, attention, dropout, last_layer
-from tunewright.models.heads import Head, head_of, pool
+from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
 from tunewright.models.last_layer import LastLayer
 from tunewright.models.products import Products
+from tunewright.models.vocabulary import Vocabulary
 
 Layout = Literal["packed", "padded"]
 
@@ -33,8 +36,12 @@ _NARROW = last_layer.FAMILIES | {"distilbert"}
 _POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
 
 
+_DECODER_SIDE = 1 << 20  # where a decoder's places begin, so that its dropout is not the encoder's
+
+
 class ModelForward:
-    """A sequence classifier of transformers (possibly with peft's layers in it) as a Forward.
+    """A model of transformers (possibly with peft's layers in it) as a Forward: a classifier of texts or of tokens, or a
+    causal, masked or sequence-to-sequence language model.
 
     Args:
         model: the model; its dropouts are replaced by keyed ones.
@@ -61,7 +68,9 @@ class ModelForward:
         outer: Any = model
         self.inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
         self.kind = str(self.inner.config.model_type)
+        self.output: Output = output_of(self.inner)
         self.head: Head | None = head_of(self.inner)
+        self.vocabulary = Vocabulary(self.inner) if self.output == "vocabulary" else None
         self.layout: Layout = layout or ("packed" if self.kind in PACKED and self.head else "padded")
         self.precision = precision
         self.device = next(model.parameters()).device
@@ -81,7 +90,7 @@ class ModelForward:
         self._restore = self.inner.config._attn_implementation
         if self.layout == "packed":
             self.inner.set_attn_implementation(attention.NAME)
-            if self.kind in last_layer.FAMILIES:
+            if self.kind in last_layer.FAMILIES and self.output == "examples":
                 self._last = LastLayer(self.inner, self.draws)
         elif getattr(self.inner, "_supports_sdpa", False):
             self.inner.set_attn_implementation(attention.PADDED)
@@ -89,18 +98,62 @@ class ModelForward:
     def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
         """Scores (U, C) in float32 (float64 for a float64 model)."""
         batch = batch.to(self.device)
-        if batch.unit != "example":
-            raise NotImplementedError("this forward scores examples")
         if not len(batch.positions) and not self.model.training:
-            return torch.zeros(0, self.inner.config.num_labels)
+            return torch.zeros(0, self._width())
         with self._nudged(nudge), self._autocast():
-            scores = self._packed(batch) if self.layout == "packed" else self._padded(batch)
-        chosen = scores if len(batch.positions) == len(batch.ids) else scores.index_select(0, batch.positions)
-        chosen = chosen if chosen.dtype == torch.float64 else chosen.float()
+            if self.output == "examples":
+                scores = self._packed(batch) if self.layout == "packed" else self._padded(batch)
+                if len(batch.positions) != len(batch.lengths):
+                    scores = scores.index_select(0, batch.positions)
+            else:
+                rows = self._rows(batch)
+                scores = tags(self.inner, rows) if self.vocabulary is None else self.vocabulary.scores(rows)
+        scores = scores if scores.dtype == torch.float64 else scores.float()
         if self.scale is not None:
-            mean, spread = (x.to(chosen) for x in self.scale)
-            chosen = torch.addcmul(mean, chosen, spread)
-        return chosen
+            mean, spread = (x.to(scores) for x in self.scale)
+            scores = torch.addcmul(mean, scores, spread)
+        return scores
+
+    def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        """(U,) what predicting each target costs, in nats; a vocabulary's scores are made a block at a time."""
+        batch = batch.to(self.device)
+        if self.vocabulary is not None and not len(batch.positions) and not self.model.training:
+            return torch.zeros(0)
+        return self.cost(self.states(batch, nudge), batch.targets, smoothing)
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        """(U, D) hidden states of the supervised tokens where scores are over a vocabulary; elsewhere the scores."""
+        if self.vocabulary is None:
+            return self(batch, nudge)
+        batch = batch.to(self.device)
+        with self._nudged(nudge), self._autocast():
+            return self._rows(batch)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(u, C) from some units' states (u, D), as a call gives them."""
+        if self.vocabulary is None:
+            return states
+        with self._autocast():
+            scores = self.vocabulary.scores(states)
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """(u,) what predicting the targets (u,) costs, from the states (u, D)."""
+        targets = targets.to(states.device)
+        if self.vocabulary is None:
+            return F.cross_entropy(states, targets, label_smoothing=smoothing, reduction="none")
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else states.dtype
+        with self._autocast():
+            return self.vocabulary.losses(states, targets, smoothing, dtype)
+
+    def embeddings(self) -> Tensor:
+        """(V, D) the table of token embeddings, with what has been learnt in it."""
+        table: Tensor = self.inner.get_input_embeddings().weight
+        return table
+
+    def _width(self) -> int:
+        """How many scores a unit has."""
+        return int(self.inner.config.num_labels if self.vocabulary is None else self.inner.config.vocab_size)
 
     def nudge_like(self, batch: Batch) -> Tensor:
         """Zeros (T, D) in the embeddings' precision and place."""
@@ -113,11 +166,16 @@ class ModelForward:
         with torch.no_grad(), self._autocast():
             if self.layout == "packed":
                 hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
-                return pool(hidden, batch.lengths, "mean").float()
-            tokens, mask, _ = self._pad(batch)
-            hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            flat = hidden[mask.bool()]
-            return pool(flat, batch.lengths, "mean").float()
+            else:
+                tokens, mask, _ = self._pad(batch)
+                hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+            return pool(hidden, batch.lengths, "mean").float()
+
+    def token_states(self, batch: Batch) -> Tensor:
+        """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
+        batch = batch.to(self.device)
+        with torch.no_grad(), self._autocast():
+            return self._rows(batch).float()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -157,14 +215,14 @@ class ModelForward:
     def _hidden(self, batch: Batch, packing: attention.Packing) -> Tensor:
         """(T, D) hidden states of the packed batch."""
         places = packing.places
-        self.draws.begin(batch.keys, packing.owners, places)
+        self.draws.begin(_keys(batch), packing.owners, places)
         more: dict[str, Any] = {}
         if batch.types is not None and self._types:
             more["token_type_ids"] = batch.types[None]
         positions = places
         if self.kind in _POSITIONS_AFTER_PADDING:
             positions = places + self.inner.config.pad_token_id + 1
-        if self.head and self.head.pooling == "last":
+        if self.head is not None and self.head.pooling == "last":
             more["use_cache"] = False
         out = self.inner.base_model(
             input_ids=batch.tokens[None],
@@ -183,20 +241,56 @@ class ModelForward:
         with self._last.cut(packing.starts):
             return self.head.score(self.inner, self._hidden(batch, packing))
 
+    def _rows(self, batch: Batch) -> Tensor:
+        """(U, D) hidden states of the supervised tokens."""
+        if batch.unit != "token":
+            raise NotImplementedError(f"{type(self.inner).__name__} scores tokens, not {batch.unit}s")
+        if batch.decoder is not None:
+            hidden = self._decoded(batch, batch.decoder)
+            sequences = batch.sequences()
+            places = batch.positions - torch.constant_pad_nd(batch.ends(), (1, 0))[sequences] + _DECODER_SIDE
+            self.draws.begin(_keys(batch), sequences, places)
+            return hidden.index_select(0, batch.positions)
+        if self.layout == "packed":
+            packing = attention.Packing.of(batch.lengths, self.device)
+            hidden, owners, places = self._hidden(batch, packing), packing.owners, packing.places
+        else:
+            tokens, mask, types = self._pad(batch)
+            more = {"token_type_ids": types} if batch.types is not None and self._types else {}
+            with self._seeded(batch):
+                out = self.inner.base_model(input_ids=tokens, attention_mask=mask, **more)
+            hidden = out.last_hidden_state[mask.bool()]
+            owners = torch.arange(len(mask), device=self.device).repeat_interleave(mask.sum(1))
+            places = (mask.cumsum(1) - 1)[mask.bool()]
+        chosen = batch.positions
+        self.draws.begin(_keys(batch), owners[chosen], places[chosen])  # of the dropout that the head may hold
+        return hidden.index_select(0, chosen)
+
+    def _decoded(self, batch: Batch, read: Decoder) -> Tensor:
+        """(T, D) hidden states of an encoder-decoder's decoder, its sequences end to end."""
+        tokens, mask, _ = self._pad(batch)
+        with self._seeded(batch):
+            seen = self.inner.get_encoder()(input_ids=tokens, attention_mask=mask).last_hidden_state
+            inputs, asked = _padded(read.tokens, read.lengths, self.inner.config.pad_token_id or 0)
+            n, longest = inputs.shape
+            owners = torch.arange(n, device=self.device).repeat_interleave(longest)
+            self.draws.begin(_keys(batch), owners, torch.arange(longest, device=self.device).repeat(n) + _DECODER_SIDE)
+            out = self.inner.get_decoder()(
+                input_ids=inputs, attention_mask=asked.long(), encoder_hidden_states=seen, encoder_attention_mask=mask,
+                use_cache=False,
+            )  # fmt: skip
+        hidden: Tensor = out.last_hidden_state[asked]
+        return hidden
+
     def _pad(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, mask and types (B, L); sets the keys of dropout for the padded rows."""
-        n, longest = len(batch.lengths), max(batch.lengths)
-        padding = self.inner.config.pad_token_id or 0
-        sizes = torch.tensor(batch.lengths, device=self.device)
-        places = torch.arange(longest, device=self.device)
-        mask = places[None] < sizes[:, None]
-        tokens = torch.full((n, longest), padding, device=self.device)
-        tokens[mask] = batch.tokens
+        """Tokens, mask and types (S, L); sets the keys of dropout for the padded rows."""
+        tokens, mask = _padded(batch.tokens, batch.lengths, self.inner.config.pad_token_id or 0)
+        n, longest = tokens.shape
         types = torch.zeros_like(tokens)
         if batch.types is not None:
             types[mask] = batch.types
         owners = torch.arange(n, device=self.device).repeat_interleave(longest)
-        self.draws.begin(batch.keys, owners, places.repeat(n))
+        self.draws.begin(_keys(batch), owners, torch.arange(longest, device=self.device).repeat(n))
         self._mask = mask
         return tokens, mask.long(), types
 
@@ -246,6 +340,20 @@ class ModelForward:
         spread = torch.zeros_like(out)
         spread[self._mask] = nudge.to(out.dtype)
         return out + spread
+
+
+def _keys(batch: Batch) -> Tensor | None:
+    """(S,) the key of each sequence: both sides of an example draw alike, so that a prompt they share stays the same."""
+    return batch.keys if batch.keys is None or batch.sides == 1 else batch.keys.repeat_interleave(batch.sides)
+
+
+def _padded(flat: Tensor, lengths: tuple[int, ...], padding: int) -> tuple[Tensor, Tensor]:
+    """Tokens (S, L) of sequences that lie end to end, and where there is one."""
+    sizes = torch.tensor(lengths, device=flat.device)
+    mask = torch.arange(max(lengths), device=flat.device)[None] < sizes[:, None]
+    tokens = torch.full(mask.shape, padding, device=flat.device)
+    tokens[mask] = flat
+    return tokens, mask
 
 
 def _own_config(model: nn.Module, inner: Any) -> None:

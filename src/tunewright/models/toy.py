@@ -56,6 +56,19 @@ class Toy(nn.Module):
             self.norm, self.classifier = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, classes)
 
     def forward(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        return self.scores(self.states(batch, nudge))
+
+    def scores(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(states)
+        return scores
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        return F.cross_entropy(self.scores(states), targets, label_smoothing=smoothing, reduction="none")
+
+    def embeddings(self) -> Tensor:
+        return self.embed.weight
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
         lengths = batch.lengths
         x = self.embed(batch.tokens)
         if nudge is not None:
@@ -65,7 +78,7 @@ class Toy(nn.Module):
             parts = []
             for i, length in enumerate(lengths):
                 self.draws.begin(
-                    None if batch.keys is None else batch.keys[i : i + 1],
+                    None if batch.keys is None else batch.keys[i // batch.sides : i // batch.sides + 1],
                     torch.zeros(length, dtype=torch.int64),
                     torch.arange(length),
                 )
@@ -76,12 +89,12 @@ class Toy(nn.Module):
             allowed = torch.arange(longest)[None] < torch.tensor(lengths)[:, None]
             padded = x.new_zeros(len(lengths), longest, WIDTH).masked_scatter(allowed[..., None], x)
             owners = torch.arange(len(lengths)).repeat_interleave(longest)
-            self.draws.begin(batch.keys, owners, torch.arange(longest).repeat(len(lengths)))
+            self.draws.begin(batch.keys, owners // batch.sides, torch.arange(longest).repeat(len(lengths)))
             hidden = self._body(padded, allowed)[allowed]
-        if batch.unit == "example":
+        if batch.unit != "token":
             hidden = hidden[batch.ends() - 1]
-        scores: Tensor = self.classifier(self.norm(hidden[batch.positions]))
-        return scores
+        chosen: Tensor = self.norm(hidden[batch.positions])
+        return chosen
 
     def _body(self, x: Tensor, allowed: Tensor) -> Tensor:
         x = x + self.where.weight[: x.shape[1]]
@@ -89,20 +102,28 @@ class Toy(nn.Module):
             x = layer(x, allowed)
         return x
 
+    def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        return self.cost(self.states(batch, nudge), batch.targets, smoothing)
+
     def nudge_like(self, batch: Batch) -> Tensor:
         return torch.zeros(len(batch.tokens), WIDTH, dtype=self.embed.weight.dtype)
 
 
-def toy_bert(classes: int = 3, seed: int = 0) -> tuple[Any, Any]:
-    """A BERT of two layers, 32 wide, and its word-level tokenizer over the toy data set's words."""
+def toy_bert(classes: int = 3, seed: int = 0, kind: str = "") -> tuple[Any, Any]:
+    """A BERT of two layers, 32 wide, and its word-level tokenizer over the toy data set's words.
+
+    Args:
+        kind: TokenClassification or MaskedLM, or nothing for a classifier of texts.
+    """
+    import transformers
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.normalizers import Lowercase
     from tokenizers.pre_tokenizers import Whitespace
     from tokenizers.processors import TemplateProcessing
-    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import BertConfig, PreTrainedTokenizerFast
 
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *toy_vocabulary()]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(["[MASK]"] if kind == "MaskedLM" else []), *toy_vocabulary()]
     inner = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     inner.normalizer, inner.pre_tokenizer = Lowercase(), Whitespace()
     inner.post_processor = TemplateProcessing(
@@ -111,6 +132,7 @@ def toy_bert(classes: int = 3, seed: int = 0) -> tuple[Any, Any]:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         model_max_length=64, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **({"mask_token": "[MASK]"} if kind == "MaskedLM" else {}),
     )  # fmt: skip
     config = BertConfig(
         vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
@@ -118,5 +140,51 @@ def toy_bert(classes: int = 3, seed: int = 0) -> tuple[Any, Any]:
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = BertForSequenceClassification(config)
+        model = getattr(transformers, f"BertFor{kind or 'SequenceClassification'}")(config)
     return model, tokenizer
+
+
+def byte_tokenizer() -> Any:
+    """A piece for each byte, and <pad>, <s>, </s>: writes any text, knows no words."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<pad>", "<s>", "</s>"]
+    pieces = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    inner = Tokenizer(BPE(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", bos_token="<s>", eos_token="</s>", model_max_length=512,
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def toy_llama(seed: int = 0) -> tuple[Any, Any]:
+    """A Llama of two layers, 32 wide, over bytes."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = byte_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        intermediate_size=64, max_position_embeddings=512, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config), tokenizer
+
+
+def toy_t5(seed: int = 0) -> tuple[Any, Any]:
+    """A T5 of two layers on each side, 32 wide, over bytes."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer = byte_tokenizer()
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, pad_token_id=0,
+        eos_token_id=2, decoder_start_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return T5ForConditionalGeneration(config), tokenizer

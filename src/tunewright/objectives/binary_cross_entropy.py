@@ -23,7 +23,7 @@ from tunewright.objectives.class_weights import ClassWeights, resolve
 class BinaryCrossEntropy:
     """`smoothing` in [0, 1); `label_weights`: "balanced", a weight by label, or None."""
 
-    fits: ClassVar[Fits] = "labels"
+    fits: ClassVar[tuple[Fits, ...]] = ("labels",)
     smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     label_weights: ClassWeights = None
 

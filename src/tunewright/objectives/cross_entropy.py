@@ -26,7 +26,7 @@ from tunewright.objectives.class_weights import ClassWeights, resolve
 class CrossEntropy:
     """`smoothing` in [0, 1); `class_weights`: "balanced", a weight by label, or None."""
 
-    fits: ClassVar[Fits] = "classes"
+    fits: ClassVar[tuple[Fits, ...]] = ("classes", "tokens")
     smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     class_weights: ClassWeights = None
 
@@ -35,6 +35,8 @@ class CrossEntropy:
         return replace(self, class_weights=resolve(self.class_weights, facts))
 
     def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
+        if batch.unit == "token" and self.class_weights is None:
+            return (summed("cross_entropy", forward.losses(batch, smoothing=self.smoothing), batch),)
         scores = forward(batch)
         weight = None if self.class_weights is None else scores.new_tensor(self.class_weights)
         losses = F.cross_entropy(scores, batch.targets, weight=weight, label_smoothing=self.smoothing, reduction="none")

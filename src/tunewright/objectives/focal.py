@@ -25,7 +25,7 @@ from tunewright.objectives.class_weights import ClassWeights, resolve
 class Focal:
     """`gamma` of 0 or more; `class_weights` (alpha in the paper): "balanced", a weight by label, or None."""
 
-    fits: ClassVar[Fits] = "classes"
+    fits: ClassVar[tuple[Fits, ...]] = ("classes", "tokens")
     gamma: Annotated[float, Ge(0)] = 2.0
     class_weights: ClassWeights = None
 
@@ -34,7 +34,10 @@ class Focal:
         return replace(self, class_weights=resolve(self.class_weights, facts))
 
     def __call__(self, forward: Forward, batch: Batch, at: At) -> tuple[Term, ...]:
-        log_p = F.log_softmax(forward(batch), -1).gather(-1, batch.targets[:, None])[:, 0]
+        if batch.unit == "token":
+            log_p = -forward.losses(batch)
+        else:
+            log_p = F.log_softmax(forward(batch), -1).gather(-1, batch.targets[:, None])[:, 0]
         # expm1 keeps 1 - p exact where p is near 1, so that the power has no NaN gradient
         losses = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny) ** self.gamma * -log_p
         if self.class_weights is not None:

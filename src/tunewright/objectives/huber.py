@@ -24,7 +24,7 @@ from tunewright.objectives.scale import Scale, errors, resolve
 class Huber:
     """`scale`: "spread", "none", or a number above 0 for each target. `delta`: where squares end, in units of `scale`."""
 
-    fits: ClassVar[Fits] = "numbers"
+    fits: ClassVar[tuple[Fits, ...]] = ("numbers",)
     scale: Scale = "spread"
     delta: Annotated[float, Gt(0)] = 1.0
 

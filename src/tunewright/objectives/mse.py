@@ -21,7 +21,7 @@ from tunewright.objectives.scale import Scale, errors, resolve
 class Mse:
     """`scale`: "spread", "none", or a number above 0 for each target."""
 
-    fits: ClassVar[Fits] = "numbers"
+    fits: ClassVar[tuple[Fits, ...]] = ("numbers",)
     scale: Scale = "spread"
 
     def prepare(self, facts: Facts) -> Mse:

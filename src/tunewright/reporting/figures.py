@@ -12,6 +12,9 @@ from tunewright.reporting.loading import mapping, string
 TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1, entities",
+    "precision": "Precision, entities",
+    "recall": "Recall, entities",
     "f1_macro": "F1, macro",
     "f1_micro": "F1, micro",
     "f1_weighted": "F1, weighted",
@@ -40,6 +43,9 @@ TITLES = {
 """Metrics in the order in which they are shown; others follow under their own names."""
 
 WITHIN = {
+    "f1": "entity F1",
+    "precision": "entity precision",
+    "recall": "entity recall",
     "f1_micro": "micro F1",
     "f1_macro": "macro F1",
     "f1_samples": "F1 per item",

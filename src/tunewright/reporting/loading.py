@@ -24,11 +24,15 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Item:
-    """The text of one row, where it stood in the user's file, and its second text where it is a pair."""
+    """The text of one row, where it stood in the user's file, and its second text where it is a pair.
+
+    `raw` is the text as it is, where offsets in it would not be those in `text`.
+    """
 
     text: str
     place: str
     pair: str | None = None
+    raw: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,5 +209,7 @@ def _items(folder: Path, split: str, wanted: set[str], missing: dict[str, str]) 
             line = f"line {string(source['line'])}" if "line" in source else ""
             place = ", ".join(part for part in (string(source.get("file")), line) if part)
             pair = None if row.get("pair") is None else string(row["pair"])
-            found[identity] = Item(text=string(row.get("text")), place=place, pair=pair)
+            text = row.get("text")
+            raw = text if isinstance(text, str) and "\r\n" in text else ""
+            found[identity] = Item(text=string(text), place=place, pair=pair, raw=raw)
     return found

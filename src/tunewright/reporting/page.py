@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tunewright.core.errors import Problem, StorageError
-from tunewright.reporting import answers, calibration, course, provenance, quotes, results, tasks
+from tunewright.reporting import answers, calibration, course, entities, provenance, quotes, results, tasks
 from tunewright.reporting.formatting import count, day, percent
 from tunewright.reporting.loading import RunFiles, load, string, strings
 
@@ -99,9 +99,10 @@ def _view(files: RunFiles) -> dict[str, Any]:
         "labels": answers.labels(evidence),
         "targets": answers.targets(evidence),
         "calibration": calibration.calibration(evidence),
-        "mistakes": quotes.mistakes(files),
+        "entities": entities.types(evidence),
+        "mistakes": entities.mistakes(files, quotes.mistakes(files)),
         "mistakes_shown": quotes.SHOWN,
-        "flips": quotes.flips(files),
+        "flips": entities.flips(files, quotes.flips(files)),
         "course": course.course(files),
         "data": provenance.data_card(files),
         "cost": course.cost(files),

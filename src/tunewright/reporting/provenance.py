@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from tunewright.reporting import charts
 from tunewright.reporting.amounts import Amount, amounts, per_item
+from tunewright.reporting.entities import scheme
 from tunewright.reporting.formatting import compact, count, day, number, percent, shortened, size
 from tunewright.reporting.loading import RunFiles, mapping, rows, string, strings
 from tunewright.reporting.quotes import Quote, quote
-from tunewright.reporting.tasks import MULTILABEL, task_of
+from tunewright.reporting.tasks import MULTILABEL, TOKEN_CLASSIFICATION, task_of
 
 EXAMPLES, DEFECTS = 5, 40
 """How many examples a defect and how many defects are shown at most."""
@@ -79,7 +80,8 @@ def data_card(files: RunFiles) -> DataCard:
     )
     splits = mapping(card.get("splits"))
     task, labels = task_of(files.evidence), rows(card.get("classes"))
-    most = LABELS if task is MULTILABEL else len(labels)
+    labels = labels or [{**one, "label": one.get("type")} for one in rows(card.get("types"))]
+    most = LABELS if task in (MULTILABEL, TOKEN_CLASSIFICATION) else len(labels)
     return DataCard(
         stages=stages,
         balanced=bool(stages) and not any(stage.fault for stage in stages),
@@ -92,7 +94,7 @@ def data_card(files: RunFiles) -> DataCard:
         defects=[_defect(one) for one in rows(card.get("defects"))[:DEFECTS]],
         heading=task.labels,
         unlisted=count(len(labels) - most) if len(labels) > most else "",
-        per_item=per_item(card.get("labels_per_item")),
+        per_item=per_item(card.get("labels_per_item")) or scheme(card),
         amounts=amounts(card.get("targets")),
     )
 

@@ -48,7 +48,8 @@ class Part:
 class Mistake:
     """One item with what was right and what was said, by whom.
 
-    `second` is the second text of a pair. `parts`, where there are any, stand in place of gold and output.
+    `second` is the second text of a pair. `parts`, where there are any, stand in place of gold and output, `marked` in
+    place of the text: it with the spans of either side (`entities.Marked`).
     """
 
     quote: Quote
@@ -60,6 +61,7 @@ class Mistake:
     id: str
     second: Quote | None = None
     parts: Sequence[Part] = ()
+    marked: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)

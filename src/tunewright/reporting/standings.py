@@ -9,12 +9,13 @@ from typing import Any
 from tunewright.reporting.figures import LOWER, write_metric
 from tunewright.reporting.formatting import ABSENT, count
 from tunewright.reporting.loading import mapping, rows, string
-from tunewright.reporting.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, task_of
+from tunewright.reporting.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, TOKEN_CLASSIFICATION, task_of
 
 LADDERS = {
     CLASSIFICATION.name: ("accuracy", "f1_macro", "log_loss"),
     MULTILABEL.name: ("f1_micro", "f1_macro", "subset_accuracy"),
     REGRESSION.name: ("pearson", "spearman", "mae"),
+    TOKEN_CLASSIFICATION.name: ("f1", "precision", "recall"),
 }
 NAMES = {
     "f1_micro": "micro F1",
@@ -94,13 +95,17 @@ def _rung(name: str, one: Mapping[str, Any]) -> tuple[bool, float]:
 
 
 def parts(evidence: Mapping[str, Any]) -> Table | None:
-    """The tuned model's figures for its most frequent labels, or for each of several targets; else None."""
+    """The tuned model's figures for its most frequent labels or types, or for each of several targets; else None."""
     task = task_of(evidence)
     tuned = next((one for one in rows(evidence.get("contenders")) if one.get("role") == "tuned"), {})
     labels, targets = rows(tuned.get("per_label")), rows(tuned.get("per_target"))
     if task is MULTILABEL and labels:
         labels.sort(key=lambda one: -(one.get("support") or 0))
         return _parts(labels, "label", ("support", "precision", "recall", "f1"))
+    if task is TOKEN_CLASSIFICATION and rows(tuned.get("per_type")):
+        found = sorted(rows(tuned.get("per_type")), key=lambda one: -(one.get("support") or 0))
+        found = [{**one, "entities": one.get("support")} for one in found]
+        return _parts(found, "type", ("entities", "precision", "recall", "f1"))
     if task is REGRESSION and len(targets) > 1:
         return _parts(targets, "target", ("pearson", "spearman", "mae", "rmse"))
     return None
@@ -108,7 +113,10 @@ def parts(evidence: Mapping[str, Any]) -> Table | None:
 
 def _parts(found: Sequence[Mapping[str, Any]], key: str, columns: Sequence[str]) -> Table:
     lines = [
-        [string(one.get(key)), *(count(one.get(n)) if n == "support" else written(n, one.get(n)) for n in columns)]
+        [
+            string(one.get(key)),
+            *(count(one.get(n)) if n in ("support", "entities") else written(n, one.get(n)) for n in columns),
+        ]
         for one in found[:MOST]
     ]
     return Table([key, *map(named, columns)], lines, left=max(0, len(found) - MOST))

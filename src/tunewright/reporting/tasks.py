@@ -98,7 +98,23 @@ REGRESSION = Task(
     calibration=("", "", ""),
 )
 
-TASKS = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION)}
+TOKEN_CLASSIFICATION = Task(
+    name="token_classification",
+    ladder=("f1", "f1_macro"),
+    watched=("f1", "f1_macro"),
+    sections=(("types", "Types"), ("mistakes", "Mistakes"), ("flips", "Flips")),
+    unmeasured="No contender has an entity F1.",
+    units="Effects are in percentage points.",
+    mistakes=(
+        "The texts with the most wrong spans",
+        "Texts in which spans of {tuned} differ from the gold spans, the most of them first. Some may be gaps in the gold "
+        "spans: read them.",
+    ),
+    calibration=("", "", ""),
+    labels=("Types", "Type"),
+)
+
+TASKS = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION, TOKEN_CLASSIFICATION)}
 
 BEFORE = (("verdict", "Verdict"), ("ladder", "Ladder"), ("comparisons", "Comparisons"))
 AFTER = (

@@ -28,6 +28,7 @@ from tunewright.core.tensors import (
     Report,
     Term,
 )
+from tunewright.training.once import Once
 
 Totals = Mapping[str, int]
 
@@ -71,7 +72,7 @@ def train(
             for batch in window:
                 remembered = Once(forward)
                 shares = [(batch, term, _share(term, totals)) for term in objective(remembered, batch, at)]
-                _backward([share for _, _, share in shares])
+                _backward([share for _, term, share in shares if not term.watched])
                 kept += [(batch, term, share.detach()) for batch, term, share in shares]
             for penalty in penalties:
                 term = penalty(parameters, at)
@@ -89,24 +90,6 @@ def count(window: Sequence[Batch]) -> dict[str, int]:
     for batch in window:
         totals.update({str(unit): n for unit, n in batch.counts().items()})
     return {**totals, "step": 1}
-
-
-class Once:
-    """A forward that remembers its pass over a batch as it is, so that a second objective has it for nothing."""
-
-    def __init__(self, forward: Forward) -> None:
-        self.forward = forward
-        self._scores: dict[int, tuple[Batch, Tensor]] = {}
-
-    def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
-        if nudge is not None:
-            return self.forward(batch, nudge)
-        if id(batch) not in self._scores:
-            self._scores[id(batch)] = (batch, self.forward(batch))
-        return self._scores[id(batch)][1]
-
-    def nudge_like(self, batch: Batch) -> Tensor:
-        return self.forward.nudge_like(batch)
 
 
 def _share(term: Term, totals: Totals) -> Tensor:
@@ -136,14 +119,16 @@ def _report(at: At, totals: Totals, kept: Sequence[tuple[Batch | None, Term, Ten
     numbers = torch.cat([piece.to(norm.device, torch.float64) for piece in pieces]).tolist()
     gradient_norm, shares, flat = numbers[0], numbers[1 : 1 + len(kept)], iter(numbers[1 + len(kept) :])
     parts: dict[str, float] = {}
+    watched: dict[str, float] = {}
     losses: dict[int, dict[str, float]] = {}
     supervised: dict[int, set[str]] = {}
     for (batch, term, _), share in zip(kept, shares, strict=True):
-        parts[term.name] = parts.get(term.name, 0.0) + share
+        kind = watched if term.watched else parts
+        kind[term.name] = kind.get(term.name, 0.0) + share
         own = [next(flat) for _ in range(0 if term.rows is None else len(term.rows))]
         if not math.isfinite(share):
             raise _not_finite(at, term.name, share, batch, rows=own)
-        if batch is not None and own:
+        if batch is not None and own and not term.watched:
             before = losses.setdefault(id(batch), {})
             before |= {i: before.get(i, 0.0) + term.scale * row for i, row in zip(batch.ids, own, strict=True)}
             supervised[id(batch)] = {batch.ids[i] for i in batch.owners().tolist()}
@@ -151,7 +136,7 @@ def _report(at: At, totals: Totals, kept: Sequence[tuple[Batch | None, Term, Ten
         window = [batch for batch, _, _ in kept if batch is not None]
         raise _not_finite(at, "gradient norm", gradient_norm, None, window=window)
     rows_by_id = {i: row for b, by_id in losses.items() for i, row in by_id.items() if i in supervised[b]}
-    return Report(at.step, sum(parts.values()), parts, dict(totals), rows_by_id, gradient_norm)
+    return Report(at.step, sum(parts.values()), parts, dict(totals), rows_by_id, gradient_norm, watched=watched)
 
 
 def _not_finite(

@@ -1,7 +1,7 @@
 """What of predictions depends on their shape: their lines on disk, and what evidence shows beside the metrics.
 
-One module a task, which is itself the `Shape`: everything else in this package handles predictions as `Judged`. A new
-task is one more module here and its metrics.
+One module a task, which is itself the `Shape` (or holds one for each task that shares it): everything else in this
+package handles predictions as `Judged`. A new task is one more module here and its metrics.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from tunewright.core.outcomes import Floats, Judged
+from tunewright.core.outcomes import Floats, Judged, Texts
 from tunewright.evaluation.compare import Plan
 from tunewright.evaluation.scoring import Draws
-from tunewright.evaluation.shapes import classification, multilabel, regression
+from tunewright.evaluation.shapes import classification, entities, likelihoods, margins, multilabel, regression, texts
 from tunewright.metrics import Task, task_of
 
 
 class Shape(Protocol):
     """What a task's module offers. `p` is of the task's own type; contenders that come together are aligned."""
 
-    TASK: Task
+    @property
+    def TASK(self) -> Task:  # noqa: N802
+        """The task."""
 
     def row(self, p: Any, i: int) -> dict[str, Any]:
         """What one item's line in a predictions file holds beside id and seconds."""
@@ -58,9 +60,19 @@ SHAPES: dict[str, Shape] = {
     "classification": classification,
     "multilabel": multilabel,
     "regression": regression,
+    "token_classification": entities,
+    "language_modeling": likelihoods,
+    **texts.SHAPES,
+    **margins.SHAPES,
 }
 
 
 def shape_of(p: Judged) -> Shape:
     """The shape of these predictions."""
     return SHAPES[task_of(p).name]
+
+
+def together(contenders: Sequence[Judged], seed: int) -> dict[str, Any]:
+    """What evidence shows of all (aligned) contenders side by side."""
+    written = [p for p in contenders if isinstance(p, Texts)]
+    return {"samples": texts.samples(written, seed)} if written else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,24 @@ FEW = 10
 def finite(value: object) -> bool:
     """Whether a value from JSON is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def not_a_count(row: Mapping[str, Any], name: str) -> str:
+    """What is wrong with a count in a line, or nothing."""
+    value = row.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return ""
+    return f"{name} must be a whole number of at least 0, found {str(value)[:80]}"
+
+
+def numbers(given: Iterable[float | None]) -> Floats:
+    """(N,) with NaN where there is none."""
+    return np.array([np.nan if value is None else value for value in given], np.float64)
+
+
+def no_classes() -> dict[str, Any]:
+    """What evidence says of classes where there are none."""
+    return {"per_class": [], "confusion": [], "calibration": {"bins": []}}
 
 
 def flips(
