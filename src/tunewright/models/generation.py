@@ -121,6 +121,8 @@ def generating(
     if not prompts:
         return
     outer: Any = model
+    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
+        raise NotImplementedError("texts of a model with learnt prompts or prefixes")
     inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
     waiting = _items(inner, prompts, options)
     with _prepared(model, inner, precision):
