@@ -12,9 +12,10 @@ import torch
 from generation_cases import DECODERS, SOURCES, Spelling, model_of, ours, prompts_of, theirs
 
 from tunewright.core.errors import DataError, RecipeError
+from tunewright.models import generation
 from tunewright.models.cache import Slots
 from tunewright.models.generation import Generation, Prompt, generating
-from tunewright.models.sampling import Draw
+from tunewright.models.sampling import Draw, History, Rules
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "greedy": {"max_new_tokens": 12},
@@ -93,6 +94,36 @@ def test_draws_follow_transformers_filters(options: dict[str, Any]) -> None:
     assert not found[expected == 0].any()
     assert np.abs(found - expected).max() < 4 * np.sqrt(0.25 / n)
     assert np.abs(found - np.roll(expected, 1)).max() > 4 * np.sqrt(0.25 / n)
+
+
+def test_the_least_share_is_the_best_token() -> None:
+    scores = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    items = [(str(i), 0) for i in range(50)]
+    assert torch.equal(Draw(0, 1.0, 0, 1e-9)(scores, items), scores.argmax(-1))
+    assert torch.equal(Draw(0, 1.0, 1, 1.0)(scores, items), scores.argmax(-1))
+
+
+@pytest.mark.parametrize(("repetition", "ngram"), [(1.6, 0), (0.5, 0), (1.0, 2), (1.3, 3)])
+def test_rules_on_rows_of_different_lengths(repetition: float, ngram: int) -> None:
+    from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randint(5, 9, (n,), generator=generator) for n in (6, 2, 4, 11)]
+    history, rules = History(torch.device("cpu")), Rules(repetition, ngram)
+    history.extend(rows[:2], 3)
+    history.extend(rows[2:], 3)
+    for _ in range(3):
+        scores, new = torch.randn(4, 12, generator=generator), torch.randint(5, 9, (4,), generator=generator)
+        for row, (found, plain) in enumerate(zip(rules(scores, history, 0), scores, strict=True)):
+            expected = RepetitionPenaltyLogitsProcessor(repetition)(rows[row][None], plain[None].clone())
+            if ngram:
+                expected = NoRepeatNGramLogitsProcessor(ngram)(rows[row][None], expected)
+            assert torch.equal(found, expected[0])
+        assert torch.equal(rules(scores[2:], history, 2), rules(scores, history, 0)[2:])
+        history.append(0, new)
+        rows = [torch.cat([row, token[None]]) for row, token in zip(rows, new, strict=True)]
+    history.keep(torch.tensor([3, 1]))
+    assert [history.tokens[i, :n].tolist() for i, n in enumerate(history.sizes)] == [rows[3].tolist(), rows[1].tolist()]
 
 
 def test_the_ends() -> None:
@@ -274,6 +305,24 @@ def test_bfloat16_is_near(case: str) -> None:
         exact, near = (ours(model, prompts, max_new_tokens=5, precision=p, **options) for p in ("float32", "bfloat16"))
         same = [a.tokens[:2] == b.tokens[:2] for a, b in zip(exact, near, strict=True)]
         assert sum(same) >= 6
+
+
+@pytest.mark.parametrize("case", ["llama", "gpt2", "t5", "bart"])
+def test_bfloat16_where_products_cannot_be_laid_out(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "works", lambda: False)
+    model, prompts = model_of(case), prompts_of()
+    exact, near = (ours(model, prompts, max_new_tokens=5, precision=p) for p in ("float32", "bfloat16"))
+    assert sum(a.tokens[:2] == b.tokens[:2] for a, b in zip(exact, near, strict=True)) >= 6
+    assert not any("forward" in module.__dict__ for module in model.modules())
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_learnt_prompts_are_refused() -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    model = get_peft_model(model_of("llama"), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    with pytest.raises(NotImplementedError, match="prompts"):
+        ours(model, prompts_of())
 
 
 def test_a_real_model(shared: Path) -> None:
