@@ -12,8 +12,8 @@
   runs in both precisions too, and the faster counts as ours.
 - Everyone in one process, one after the other, rounds in turn (A B, B A, ...), medians; a ratio is the median of the
   rounds' own ratios. Wall-clock seconds, and CPU seconds beside them; the load before each round is in the result.
-- Gates: as many tokens as the peer's; in float32 the same tokens, save where two scores are equal but for rounding;
-  in bfloat16 the share of first tokens that are float32's is not below the peer's by more than 0.1.
+- Beside the speed stands how far the texts are those of float32: the same tokens in float32, save where two scores are
+  equal but for rounding; in bfloat16 the share of equal texts and of what comes before the first difference.
 """
 
 from __future__ import annotations
