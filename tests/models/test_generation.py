@@ -165,7 +165,9 @@ def test_a_stop_string_across_the_borders_of_tokens_of_many_letters() -> None:
     stop = f"{a}"[-1] + "><" + f"{b}"[0]
     text = ours(model, prompts[:1], tokenizer=Syllables(), end=(), max_new_tokens=9, stop=(stop,))[0]
     assert text.text == whole.text[: whole.text.index(stop)]
+    assert text.tokens == whole.tokens[: len(text.tokens)]
     assert stop in "".join(f"<{t}>" for t in text.tokens)
+    assert stop not in "".join(f"<{t}>" for t in text.tokens[:-1])  # it ended there and then
     assert not text.truncated
 
 
@@ -258,10 +260,12 @@ def test_texts_come_as_they_are_finished() -> None:
 
 def test_the_cache_is_bounded_and_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[tuple[int, int, int]] = []
+    ages: list[int] = []
     plain = Slots.step
 
     def step(self: Slots, parents: Any) -> Any:
         held.append((self.places, self.capacity, self.n))
+        ages.append(len({*self.steps.tolist()}))
         assert all(x.shape[0] * x.shape[1] == 2 * self.places * self.capacity for x in self.keys)
         return plain(self, parents)
 
@@ -272,6 +276,7 @@ def test_the_cache_is_bounded_and_places_are_taken_again(monkeypatch: pytest.Mon
     assert max(n for *_, n in held) > min(places for places, *_ in held) > 1
     waves = sum(len(text.tokens) for text in texts) / len(held)
     assert waves > 2.5  # of 4 to 6 places
+    assert max(ages) > 1  # new texts beside older ones
 
 
 def test_wrong_options_are_named_all_at_once() -> None:
