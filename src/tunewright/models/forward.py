@@ -179,6 +179,12 @@ class ModelForward:
         with torch.no_grad(), self._autocast():
             return self._rows(batch).float()
 
+    def hidden(self, batch: Batch) -> Tensor:
+        """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
+        batch = batch.to(self.device)
+        with torch.no_grad(), self._autocast():
+            return self._rows(batch).float()
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Evaluation mode without a graph; the model's mode is put back after. Weights are cast once, not once a batch."""
