@@ -59,16 +59,19 @@ class EncoderSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class CausalSettings(Settings):
     """`adaptation` is full or lora, the latter with `rank` and `alpha` on every linear layer of the body and without
-    dropout; `adapter` is the folder of its initial weights, `steps` an upper limit of steps where it is not 0.
+    dropout; `adapter` is the folder of its initial weights, `steps` an upper limit of steps where it is not 0. Where
+    rows are packed beforehand, `packs` of them hold about as many tokens as `batch` rows.
     """
 
     batch: int = 8
     weight_decay: float = 0.0
     adaptation: str = "full"
+    lora_rate: float = 2e-3
     rank: int = 16
     alpha: float = 32.0
     adapter: str = ""
     steps: int = 0
+    packs: int = 8
     device: str = "cpu"
 
 
@@ -111,10 +114,11 @@ class Finish:
     device_mib: float | None = None
 
     @classmethod
-    def now(cls) -> Finish:
+    def now(cls, device_mib: float | None = None) -> Finish:
         """Wall clock (`time.monotonic`), CPU seconds and peak resident memory of this process so far."""
         used = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(at=time.monotonic(), cpu_seconds=used.ru_utime + used.ru_stime, peak_mib=peak_mib())
+        spent = used.ru_utime + used.ru_stime
+        return cls(at=time.monotonic(), cpu_seconds=spent, peak_mib=peak_mib(), device_mib=device_mib)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,8 @@ QUIET = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -107,8 +109,8 @@ def measure_peak(folder: Path, plan: Plan) -> dict[str, dict[str, float]]:
     )  # fmt: skip
 
 
-def contend(folder: Path, plan: Plan, name: str, settings: Settings) -> dict[str, Any]:
-    """One contender's answer; `folder` holds `rows.json`.
+def contend(folder: Path, plan: Plan, name: str, settings: Settings, rows: str = "rows.json") -> dict[str, Any]:
+    """One contender's answer; `folder` holds the file `rows`.
 
     Raises:
         WorkerError: it gave none.
@@ -116,7 +118,7 @@ def contend(folder: Path, plan: Plan, name: str, settings: Settings) -> dict[str
     return ask(
         folder,
         {"jobs": plan.jobs, "job": "contend", "contender": name, "settings": asdict(settings),
-         "rows": str(folder / "rows.json")},
+         "rows": str(folder / rows)},
     )  # fmt: skip
 
 
