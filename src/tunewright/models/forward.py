@@ -173,12 +173,6 @@ class ModelForward:
                 hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
             return pool(hidden, batch.lengths, "mean").float()
 
-    def token_states(self, batch: Batch) -> Tensor:
-        """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
-        batch = batch.to(self.device)
-        with torch.no_grad(), self._autocast():
-            return self._rows(batch).float()
-
     def hidden(self, batch: Batch) -> Tensor:
         """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
         batch = batch.to(self.device)
