@@ -129,6 +129,18 @@ def test_a_repetition_costs_once_and_the_right_word_never() -> None:
         assert found.total.item() == pytest.approx(-math.log(1 - p.item()), rel=1e-9)
 
 
+def test_what_another_example_said_is_no_repetition() -> None:
+    """Three examples of the same one token: each has it as a candidate of its own."""
+    model = toy(kind="vocabulary")
+    given = Batch(
+        ("a", "b", "c"), torch.tensor([5, 5, 5]), (1, 1, 1), torch.tensor([7, 5, 7]), torch.arange(3), "token"
+    )
+    found = term(Unlikelihood()(model, given, AT), "unlikelihood")
+    p = scored(model, given).exp()[:, 5].tolist()
+    assert found.rows is not None
+    assert found.rows.tolist() == pytest.approx([-math.log(1 - p[0]), 0.0, -math.log(1 - p[2])], rel=1e-9)
+
+
 def test_unlikelihood_at_certainty_is_finite() -> None:
     @dataclass
     class Sure:
@@ -231,6 +243,12 @@ def test_r_drop_compares_two_draws(kind: Any) -> None:
     found = torch.stack([t.scale * t.total for t in terms]).sum()
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
     agree(grads(model, found), grads(model, expected))
+
+
+def test_r_drops_two_draws_are_two_passes_for_a_forward_that_remembers() -> None:
+    given = batch(rows(10, "vocabulary"), "vocabulary", seed=5)
+    terms = RDrop()(Once(toy(p=0.3, kind="vocabulary")), given, AT)
+    assert term(terms, "r_drop").total.item() > 1e-3
 
 
 # Memory and passes
@@ -375,6 +393,22 @@ def test_candidates_are_a_set_laid_end_to_end() -> None:
     assert given.sequences().tolist() == [0, 0, 1, 2]
 
 
+def test_a_reply_that_was_drawn_twice_is_one_candidate() -> None:
+    class Twice(Drawn):
+        times = 1
+
+        def draw(self, batch: Batch, at: At, count: int) -> list[list[Candidate]]:
+            return [[*drawn, *drawn[:1] * (self.times - 1)] for drawn in super().draw(batch, at, count)]
+
+    model, given, found = toy(kind="vocabulary"), batch(rows(5, "vocabulary"), "vocabulary"), []
+    for times in (1, 3):
+        own = Twice()
+        own.times = times
+        objective = MinimumRisk(inner=None, alpha=1.0).prepare(Facts((), (), sampled=own))
+        found.append(term(objective(model, given, AT), "minimum_risk").total.item())
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
 def test_minimum_risk_raises_what_scores_well() -> None:
     """Gradient descent on the risk alone makes the best candidate the likeliest, and asks for its own measure."""
     asked: list[Measure] = []
@@ -423,7 +457,7 @@ def test_risk_without_samples_is_explained() -> None:
         ("with_neighbours", ["changes with the units beside it"]),
         ("by_chance", ["by chance"]),
         ("counted", ["without a gradient", ".argmax()"]),
-        ("infinite", ["not finite"]),
+        ("infinite", ["losses are not finite"]),
         ("kinked", ["a gradient that is not finite"]),
         ("listed", ["a list"]),
         ("failing", ["RuntimeError", "(line ", "scores (16, 3), targets (16,)"]),

@@ -123,6 +123,9 @@ def toy(layout: Literal["packed", "padded"] = "packed", p: float = 0.0, kind: Ki
 class Drawn:
     """Samples of a model that is not asked: replies drawn by the step and the example's id alone, some of them alike."""
 
+    def ready(self, measure: Measure) -> None:
+        """Any will do."""
+
     def draw(self, batch: Batch, at: At, count: int) -> list[list[Candidate]]:
         starts = [0, *itertools.accumulate(batch.lengths)]
         out = []

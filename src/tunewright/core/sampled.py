@@ -43,6 +43,10 @@ class Measure:
 class Sampled(Protocol):
     """Samples of the model at work."""
 
+    def ready(self, measure: Measure) -> None:
+        """Sees that replies can be scored by `measure`; raises a RecipeError or ModelError where not."""
+        ...
+
     def draw(self, batch: Batch, at: At, count: int) -> Sequence[Sequence[Candidate]]:
         """Up to `count` replies to each of the batch's B examples; none for one that is not supervised."""
         ...
@@ -54,4 +58,4 @@ class Sampled(Protocol):
 
 def known(sampled: Any) -> bool:
     """Whether this is a `Sampled`."""
-    return callable(getattr(sampled, "draw", None)) and callable(getattr(sampled, "score", None))
+    return all(callable(getattr(sampled, name, None)) for name in ("ready", "draw", "score"))

@@ -28,6 +28,7 @@ from tunewright.models.codecs import Plain, controls_of, layout_of
 from tunewright.models.forward import ModelForward
 from tunewright.models.generation import Generated
 from tunewright.models.loading import Found, Loaded, language_problem, load, tokenizing
+from tunewright.models.own_replies import OwnReplies
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import likelihoods
 from tunewright.models.templates import template_of
@@ -79,7 +80,10 @@ class Replies:
         return dict(splits)
 
     def facts(self, examples: Sequence[Example]) -> Facts:
-        return Facts((), token_counts(examples))
+        own = OwnReplies(
+            self.loaded.model, self.loaded.tokenizer, self.ends, self.writing.seed, self.writing.options.max_new_tokens
+        )
+        return Facts((), token_counts(examples), sampled=own)
 
     def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
         return None

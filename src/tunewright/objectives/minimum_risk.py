@@ -58,13 +58,15 @@ class Risk(Wrapping):
         """The same objective with the model's own samples at hand.
 
         Raises:
-            RecipeError: this task has no samples.
+            RecipeError: this task has no samples, or they cannot be scored by this measure.
         """
         if not known(facts.sampled):
             raise RecipeError(
                 Problem(where=f"objective.{self.name}", found="no replies of the model's own to draw from",
                         allowed="seq2seq or chat")
             )  # fmt: skip
+        assert facts.sampled is not None
+        facts.sampled.ready(self.measure)
         found = super().prepare(facts)
         object.__setattr__(found, "_sampled", facts.sampled)
         return found
