@@ -101,6 +101,12 @@ def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
     return data_side.prepare(data_side.gather(options), options, recipe.seed)
 
 
+_OF_THE_CARD = (
+    "targets", "labels_per_item", "types", "spans_per_item", "conversation", "turns", "systems", "tools", "thumbs",
+    "characters", "ratio", "sizes",
+)  # fmt: skip
+
+
 def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     found.warnings += prepared.warnings
     sizes = {name: len(part) for name, part in prepared.splits.items()}
@@ -116,9 +122,7 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     said = data_side.card(prepared)
     found.facts["task"] = task
     found.facts["classes"] = {row["label"]: row["train"] + row["validation"] + row["test"] for row in said["classes"]}
-    found.facts |= {
-        name: said[name] for name in ("targets", "labels_per_item", "types", "spans_per_item") if name in said
-    }
+    found.facts |= {name: said[name] for name in _OF_THE_CARD if name in said}
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
     found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}

@@ -25,10 +25,11 @@ from tunewright.reporting.formatting import (
     script_language,
     shortened,
 )
-from tunewright.reporting.loading import Item, RunFiles, mapping, rows, string
+from tunewright.reporting.loading import Item, RunFiles
 from tunewright.reporting.quotes import Flips, Mistake, Part
 from tunewright.reporting.results import contender_title, tuned
 from tunewright.reporting.tasks import TOKEN_CLASSIFICATION, task_of
+from tunewright.reporting.values import mapping, rows, string
 
 BEFORE, SHOWN = 60, 420
 """Characters before the first span that differs, and characters of a text that are shown at all."""
