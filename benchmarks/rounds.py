@@ -22,6 +22,8 @@ QUIET = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -35,8 +37,12 @@ class WorkerError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: contender names in order, kept rounds wanted, further ones allowed, seeds taken in turn."""
+    """What to run: contender names in order, kept rounds wanted, further ones allowed, seeds taken in turn.
 
+    `jobs` is the module with the benchmark's `contend` and `prepare`; the peak is measured on `device`.
+    """
+
+    jobs: str
     contenders: tuple[str, ...]
     rounds: int
     extra: int
@@ -44,6 +50,7 @@ class Plan:
     peak_size: int = 2048
     peak_repetitions: int = 15
     keep_drifted: bool = False
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,24 @@ def ask(folder: Path, request: dict[str, Any], timeout: float = 3600.0) -> dict[
 
 def measure_peak(folder: Path, plan: Plan) -> dict[str, dict[str, float]]:
     """GFLOP/s of matrix products in a fresh process."""
-    return ask(folder, {"job": "peak", "size": plan.peak_size, "repetitions": plan.peak_repetitions})
+    return ask(
+        folder,
+        {"jobs": "worker", "job": "peak", "size": plan.peak_size, "repetitions": plan.peak_repetitions,
+         "device": plan.device},
+    )  # fmt: skip
+
+
+def contend(folder: Path, plan: Plan, name: str, settings: Settings, rows: str = "rows.json") -> dict[str, Any]:
+    """One contender's answer; `folder` holds the file `rows`.
+
+    Raises:
+        WorkerError: it gave none.
+    """
+    return ask(
+        folder,
+        {"jobs": plan.jobs, "job": "contend", "contender": name, "settings": asdict(settings),
+         "rows": str(folder / rows)},
+    )  # fmt: skip
 
 
 def play(plan: Plan, settings: Settings, models: dict[int, Path], folder: Path, say: Callable[[str], None]) -> Iterator[
@@ -119,8 +143,7 @@ def play(plan: Plan, settings: Settings, models: dict[int, Path], folder: Path, 
                 continue
             mine = replace(settings, seed=seed, model=str(models[seed]), probe=(name, seed) not in probed)
             try:
-                answers[name] = ask(folder, {"job": "contend", "contender": name, "settings": asdict(mine),
-                                             "rows": str(folder / "rows.json")})  # fmt: skip
+                answers[name] = contend(folder, plan, name, mine)
             except WorkerError as error:
                 failures[name] = str(error)
                 failed.add(name)

@@ -209,6 +209,8 @@ def predict(
 def _answer(row: dict[str, Any]) -> str:
     if "values" in row:
         return "\t".join(f"{x:.4g}" for x in row["values"].values())
+    if "entities" in row:
+        return "; ".join(f"{one['type']}: {one['text']}" for one in row["entities"]) or "-"
     if "labels" in row:
         return ", ".join(row["labels"]) or "-"
     return f"{row['label']}\t{row['probability']:.3f}"

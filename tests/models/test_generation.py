@@ -12,9 +12,10 @@ import torch
 from generation_cases import DECODERS, SOURCES, Spelling, model_of, ours, prompts_of, theirs
 
 from tunewright.core.errors import DataError, RecipeError
+from tunewright.models import generation
 from tunewright.models.cache import Slots
 from tunewright.models.generation import Generation, Prompt, generating
-from tunewright.models.sampling import Draw
+from tunewright.models.sampling import Draw, History, Rules
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "greedy": {"max_new_tokens": 12},
@@ -95,6 +96,36 @@ def test_draws_follow_transformers_filters(options: dict[str, Any]) -> None:
     assert np.abs(found - np.roll(expected, 1)).max() > 4 * np.sqrt(0.25 / n)
 
 
+def test_the_least_share_is_the_best_token() -> None:
+    scores = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    items = [(str(i), 0) for i in range(50)]
+    assert torch.equal(Draw(0, 1.0, 0, 1e-9)(scores, items), scores.argmax(-1))
+    assert torch.equal(Draw(0, 1.0, 1, 1.0)(scores, items), scores.argmax(-1))
+
+
+@pytest.mark.parametrize(("repetition", "ngram"), [(1.6, 0), (0.5, 0), (1.0, 2), (1.3, 3)])
+def test_rules_on_rows_of_different_lengths(repetition: float, ngram: int) -> None:
+    from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randint(5, 9, (n,), generator=generator) for n in (6, 2, 4, 11)]
+    history, rules = History(torch.device("cpu")), Rules(repetition, ngram)
+    history.extend(rows[:2], 3)
+    history.extend(rows[2:], 3)
+    for _ in range(3):
+        scores, new = torch.randn(4, 12, generator=generator), torch.randint(5, 9, (4,), generator=generator)
+        for row, (found, plain) in enumerate(zip(rules(scores, history, 0), scores, strict=True)):
+            expected = RepetitionPenaltyLogitsProcessor(repetition)(rows[row][None], plain[None].clone())
+            if ngram:
+                expected = NoRepeatNGramLogitsProcessor(ngram)(rows[row][None], expected)
+            assert torch.equal(found, expected[0])
+        assert torch.equal(rules(scores[2:], history, 2), rules(scores, history, 0)[2:])
+        history.append(0, new)
+        rows = [torch.cat([row, token[None]]) for row, token in zip(rows, new, strict=True)]
+    history.keep(torch.tensor([3, 1]))
+    assert [history.tokens[i, :n].tolist() for i, n in enumerate(history.sizes)] == [rows[3].tolist(), rows[1].tolist()]
+
+
 def test_the_ends() -> None:
     model, prompts = model_of("llama"), prompts_of()
     free = ours(model, prompts, max_new_tokens=12, end=())
@@ -134,7 +165,9 @@ def test_a_stop_string_across_the_borders_of_tokens_of_many_letters() -> None:
     stop = f"{a}"[-1] + "><" + f"{b}"[0]
     text = ours(model, prompts[:1], tokenizer=Syllables(), end=(), max_new_tokens=9, stop=(stop,))[0]
     assert text.text == whole.text[: whole.text.index(stop)]
+    assert text.tokens == whole.tokens[: len(text.tokens)]
     assert stop in "".join(f"<{t}>" for t in text.tokens)
+    assert stop not in "".join(f"<{t}>" for t in text.tokens[:-1])  # it ended there and then
     assert not text.truncated
 
 
@@ -227,10 +260,12 @@ def test_texts_come_as_they_are_finished() -> None:
 
 def test_the_cache_is_bounded_and_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[tuple[int, int, int]] = []
+    ages: list[int] = []
     plain = Slots.step
 
     def step(self: Slots, parents: Any) -> Any:
         held.append((self.places, self.capacity, self.n))
+        ages.append(len({*self.steps.tolist()}))
         assert all(x.shape[0] * x.shape[1] == 2 * self.places * self.capacity for x in self.keys)
         return plain(self, parents)
 
@@ -241,6 +276,7 @@ def test_the_cache_is_bounded_and_places_are_taken_again(monkeypatch: pytest.Mon
     assert max(n for *_, n in held) > min(places for places, *_ in held) > 1
     waves = sum(len(text.tokens) for text in texts) / len(held)
     assert waves > 2.5  # of 4 to 6 places
+    assert max(ages) > 1  # new texts beside older ones
 
 
 def test_wrong_options_are_named_all_at_once() -> None:
@@ -274,6 +310,24 @@ def test_bfloat16_is_near(case: str) -> None:
         exact, near = (ours(model, prompts, max_new_tokens=5, precision=p, **options) for p in ("float32", "bfloat16"))
         same = [a.tokens[:2] == b.tokens[:2] for a, b in zip(exact, near, strict=True)]
         assert sum(same) >= 6
+
+
+@pytest.mark.parametrize("case", ["llama", "gpt2", "t5", "bart"])
+def test_bfloat16_where_products_cannot_be_laid_out(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "works", lambda: False)
+    model, prompts = model_of(case), prompts_of()
+    exact, near = (ours(model, prompts, max_new_tokens=5, precision=p) for p in ("float32", "bfloat16"))
+    assert sum(a.tokens[:2] == b.tokens[:2] for a, b in zip(exact, near, strict=True)) >= 6
+    assert not any("forward" in module.__dict__ for module in model.modules())
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_learnt_prompts_are_refused() -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    model = get_peft_model(model_of("llama"), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    with pytest.raises(NotImplementedError, match="prompts"):
+        ours(model, prompts_of())
 
 
 def test_a_real_model(shared: Path) -> None:

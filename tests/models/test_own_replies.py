@@ -101,7 +101,7 @@ def test_scores_are_the_metrics_between_0_and_1() -> None:
     for name in ("loss", "length_ratio", "rogueL"):
         with pytest.raises(RecipeError, match="rougeL"):
             drawing.ready(Measure(name))
-    with pytest.raises(RecipeError, match="allowed: .*chrf"):
+    with pytest.raises(RecipeError, match=r"allowed: .*chrf"):
         MinimumRisk(metric="lenght").prepare(Facts((), (), sampled=drawing))
 
 

@@ -144,7 +144,13 @@ def test_a_file_that_may_not_be_read(cli: Cli, recipe: Path, monkeypatch: pytest
     assert said.code == 3 and "cannot be read: Permission denied" in found["found"] and "toy.csv" in found["where"]
 
 
-LOSS = "import torch.nn.functional as F\n\n\ndef loss(scores, targets):\n    return F.cross_entropy(scores, targets, reduction='none')\n"
+LOSS = """\
+import torch.nn.functional as F
+
+
+def loss(scores, targets):
+    return F.cross_entropy(scores, targets, reduction='none')
+"""
 OWN = {"custom": {"file": "losses/mine.py"}}
 
 

@@ -11,6 +11,7 @@ import copy
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -22,6 +23,7 @@ from tunewright.core.tensors import Batch, Decoder
 from tunewright.models import allocator, attention, dropout, last_layer
 from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
 from tunewright.models.last_layer import LastLayer
+from tunewright.models.prefixes import Sharing, shared
 from tunewright.models.products import Products
 from tunewright.models.vocabulary import Vocabulary
 
@@ -171,7 +173,7 @@ class ModelForward:
                 hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
             return pool(hidden, batch.lengths, "mean").float()
 
-    def token_states(self, batch: Batch) -> Tensor:
+    def hidden(self, batch: Batch) -> Tensor:
         """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
         batch = batch.to(self.device)
         with torch.no_grad(), self._autocast():
@@ -251,8 +253,14 @@ class ModelForward:
             places = batch.positions - torch.constant_pad_nd(batch.ends(), (1, 0))[sequences] + _DECODER_SIDE
             self.draws.begin(_keys(batch), sequences, places)
             return hidden.index_select(0, batch.positions)
+        chosen = batch.positions
         if self.layout == "packed":
-            packing = attention.Packing.of(batch.lengths, self.device)
+            sharing = self._sharing(batch)
+            if sharing is None:
+                packing = attention.Packing.of(batch.lengths, self.device)
+            else:
+                packing, chosen = attention.Packing.sharing(sharing), sharing.of[chosen]
+                batch = replace(batch, tokens=batch.tokens[sharing.take], types=None)
             hidden, owners, places = self._hidden(batch, packing), packing.owners, packing.places
         else:
             tokens, mask, types = self._pad(batch)
@@ -262,9 +270,19 @@ class ModelForward:
             hidden = out.last_hidden_state[mask.bool()]
             owners = torch.arange(len(mask), device=self.device).repeat_interleave(mask.sum(1))
             places = (mask.cumsum(1) - 1)[mask.bool()]
-        chosen = batch.positions
         self.draws.begin(_keys(batch), owners[chosen], places[chosen])  # of the dropout that the head may hold
         return hidden.index_select(0, chosen)
+
+    def _sharing(self, batch: Batch) -> Sharing | None:
+        """Which prompts of the batch are read once, where that is exact."""
+        causal = self.head is not None and self.head.pooling == "last" and self.device.type == "cpu"
+        windows = getattr(self.inner.config, "sliding_window", None) is not None
+        double = next(self.model.parameters()).dtype == torch.float64  # the kernel is float32's
+        if not causal or windows or double or not attention.flash_works():
+            return None
+        drops = self.model.training and any(isinstance(m, dropout.KeyedDropout) and m.p for m in self.model.modules())
+        keys = _keys(batch)
+        return shared(batch.tokens, batch.lengths, keys.tolist() if drops and keys is not None else None)
 
     def _decoded(self, batch: Batch, read: Decoder) -> Tensor:
         """(T, D) hidden states of an encoder-decoder's decoder, its sequences end to end."""

@@ -29,6 +29,8 @@ from tunewright.models.products import Products, works
 from tunewright.models.search import Item, Search
 from tunewright.models.stops import Texts
 
+__all__ = ["BUDGET", "Generated", "Generation", "Prompt", "generate", "generating"]
+
 BUDGET = 32768
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "t5", "mt5", "bart"})
 """Families that need no autocast where their linear layers are laid out: all other operations take mixed precisions."""
@@ -121,6 +123,8 @@ def generating(
     if not prompts:
         return
     outer: Any = model
+    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
+        raise NotImplementedError("texts of a model with learnt prompts or prefixes")
     inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
     waiting = _items(inner, prompts, options)
     with _prepared(model, inner, precision):

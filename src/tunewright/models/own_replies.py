@@ -23,7 +23,8 @@ from tunewright.core.registry import members
 from tunewright.core.sampled import Candidate, Measure
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED, At, Batch
-from tunewright.models.generation import Generated, Generation, Prompt, generate
+from tunewright.models.generation import Generated, Prompt, generate
+from tunewright.models.options import Generation
 
 Ids = NDArray[np.int64]
 

@@ -25,6 +25,7 @@ class History:
         """New rows, each with room for `room` more tokens."""
         longest = max([self.tokens.shape[1], *(len(p) + room for p in prompts)])
         grown = self.tokens.new_zeros(len(self.sizes) + len(prompts), longest)
+        grown[: len(self.sizes)] = self.tokens[:, :1]
         grown[: len(self.sizes), : self.tokens.shape[1]] = self.tokens
         for row, prompt in enumerate(prompts, len(self.sizes)):
             grown[row] = prompt[0]  # filling that changes nothing: this token is there anyway

@@ -51,7 +51,7 @@ def token_states(
     forward: ModelForward, examples: Sequence[Example], budget: int = BUDGET
 ) -> tuple[list[Floats], Floats]:
     """(m, D) the body's hidden states of each example's supervised tokens, and the seconds that each took."""
-    return _each(forward, forward.states, examples, budget)
+    return _each(forward, forward.hidden, examples, budget)
 
 
 def _each(

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from contract import PASSES, PROBE_ROWS, Finish, Outcome, Probe, Settings, Ticks, tokens_digest
+from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
 
 
 def ours(
-    train_texts: Sequence[str], train_labels: Sequence[int], valid_texts: Sequence[str], settings: Settings
+    train_texts: Sequence[str], train_labels: Sequence[int], valid_texts: Sequence[str], settings: EncoderSettings
 ) -> Outcome:
     """Fine-tunes as `settings` says, through the same pieces that `tunewright run` puts together."""
     began = time.perf_counter()
@@ -18,13 +18,13 @@ def ours(
 
     from tunewright.core.records import Record, Source
     from tunewright.core.tensors import trainable
-    from tunewright.encoding import encode, pack
+    from tunewright.encoding import pack
     from tunewright.fitting import prepare_fit
+    from tunewright.kinds import Encoded, begin
     from tunewright.models.forward import ModelForward
-    from tunewright.models.loading import find, load, tokenizing
+    from tunewright.models.loading import find
     from tunewright.models.scoring import score
     from tunewright.recipe import parse
-    from tunewright.tasks import Bound
     from tunewright.training import train
 
     seconds: dict[str, float] = {"imports": time.perf_counter() - began}
@@ -32,20 +32,17 @@ def ours(
     recipe = parse(_recipe(settings))
 
     began = time.perf_counter()
-    loaded = load(find(settings.model), labels, settings.seed)
-    seconds["load"] = time.perf_counter() - began
-
-    began = time.perf_counter()
     rows = [
         Record(f"t{i}", text, labels[y], Source("", i))
         for i, (text, y) in enumerate(zip(train_texts, train_labels, strict=True))
     ]
     held = [Record(f"v{i}", text, None, Source("", i)) for i, text in enumerate(valid_texts)]
-    bound = Bound.of("classification", labels, [r.label for r in rows if r.label is not None])
-    limit = min(settings.max_length, loaded.limit)
-    examples = encode(rows, tokenizing(loaded.tokenizer), bound.target, limit)
-    valid = encode(held, tokenizing(loaded.tokenizer), bound.target, limit)
-    job = prepare_fit(recipe, loaded, examples, [], bound)
+    kind = begin(recipe, find(settings.model), {"train": rows})
+    seconds["load"] = time.perf_counter() - began
+
+    began = time.perf_counter()
+    examples, valid = kind.encode(rows).examples, kind.encode(held).examples
+    job = prepare_fit(recipe, kind, examples, Encoded([], []))
     seconds["encode"] = time.perf_counter() - began
 
     seen: list[list[int]] = []
@@ -74,7 +71,8 @@ def ours(
 
     probe = None
     if settings.probe:
-        again = prepare_fit(recipe, load(find(settings.model), labels, settings.seed), examples, [], bound)
+        fresh = begin(recipe, find(settings.model), {"train": rows})
+        again = prepare_fit(recipe, fresh, examples, Encoded([], []))
         again.model.eval()
         again.model.get_input_embeddings().train()
         batch = pack(examples[:PROBE_ROWS])
@@ -98,11 +96,11 @@ def ours(
     )  # fmt: skip
 
 
-def _recipe(settings: Settings) -> dict[str, Any]:
+def _recipe(settings: EncoderSettings) -> dict[str, Any]:
     beta1, beta2 = settings.betas
     return {
         "data": {"train": "rows.csv", "text": "text", "label": "label"},
-        "model": {"name": settings.model},
+        "model": {"name": settings.model, "max_tokens": settings.max_length},
         "seed": settings.seed,
         "training": {
             "epochs": settings.epochs,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contract import PASSES, PROBE_ROWS, Finish, Outcome, Probe, Settings, Ticks, tokens_digest
+from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class CountingCollator:
         return self.inner(rows)
 
 
-def arguments(peer: Peer, settings: Settings, folder: str, **changed: Any) -> dict[str, Any]:
+def arguments(peer: Peer, settings: EncoderSettings, folder: str, **changed: Any) -> dict[str, Any]:
     """The options of `TrainingArguments` for this peer."""
     options: dict[str, Any] = {
         "output_dir": folder,
@@ -124,7 +124,7 @@ def arguments(peer: Peer, settings: Settings, folder: str, **changed: Any) -> di
     return options | changed
 
 
-def load(peer: Peer, settings: Settings) -> Any:
+def load(peer: Peer, settings: EncoderSettings) -> Any:
     """The initial model with this peer's attention."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -135,7 +135,9 @@ def load(peer: Peer, settings: Settings) -> Any:
     )
 
 
-def encode(peer: Peer, tokenizer: Any, texts: Sequence[str], settings: Settings, labels: Sequence[int] = ()) -> Encoded:
+def encode(
+    peer: Peer, tokenizer: Any, texts: Sequence[str], settings: EncoderSettings, labels: Sequence[int] = ()
+) -> Encoded:
     """Token ids of every row, padded where the peer pads beforehand; token types are left to the model (all 0)."""
     found = tokenizer(list(texts), truncation=True, max_length=settings.max_length, padding=peer.padding)
     rows: Encoded = [
@@ -147,7 +149,7 @@ def encode(peer: Peer, tokenizer: Any, texts: Sequence[str], settings: Settings,
     return rows
 
 
-def trainer_of(peer: Peer, settings: Settings, model: Any, tokenizer: Any, rows: Encoded, **changed: Any) -> Any:
+def trainer_of(peer: Peer, settings: EncoderSettings, model: Any, tokenizer: Any, rows: Encoded, **changed: Any) -> Any:
     """A Trainer that keeps each micro-batch's loss in `losses` and its clocks in `ticks`."""
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
@@ -225,7 +227,7 @@ def time_passes(peer: Peer, trainer: Any, rows: Encoded, batch: int) -> dict[str
     return passes
 
 
-def probe(peer: Peer, settings: Settings, tokenizer: Any, rows: Encoded) -> Probe:
+def probe(peer: Peer, settings: EncoderSettings, tokenizer: Any, rows: Encoded) -> Probe:
     """One step of rate 0 over the first rows through the whole Trainer, every dropout at 0."""
     import torch
 
@@ -250,7 +252,11 @@ def probe(peer: Peer, settings: Settings, tokenizer: Any, rows: Encoded) -> Prob
 
 
 def peer(
-    peer: Peer, train_texts: Sequence[str], train_labels: Sequence[int], valid_texts: Sequence[str], settings: Settings
+    peer: Peer,
+    train_texts: Sequence[str],
+    train_labels: Sequence[int],
+    valid_texts: Sequence[str],
+    settings: EncoderSettings,
 ) -> Outcome:
     """Fine-tune, predict, time the prediction, then look at step 0, in this order: see `Outcome`."""
     marks = [time.perf_counter()]
