@@ -89,7 +89,7 @@ def summarise(rounds: Sequence[Round]) -> Figures:
         for what, key, needed, upward in (
             ("supervised tokens a second", "supervised_per_second", NEEDED, True),
             ("supervised tokens a CPU second", "supervised_per_cpu_second", None, True),
-            ("peak memory", "peak_mib", 1.0, False),
+            ("peak memory", "peak_mib", None, False),
         ):
             ratios.add(what, mine, base, lambda _, f: f[key], needed, upward, mine)  # noqa: B023
         gates.add(mine, "other token ids", sum(a["tokens_digest"] != b["tokens_digest"] for a, b in pairs), 0)
