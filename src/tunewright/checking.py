@@ -18,7 +18,7 @@ from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
 from tunewright.fitting import attached, rate_for
-from tunewright.identity import base_model, identify, refuse_another
+from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
@@ -61,7 +61,7 @@ class Findings:
 
 def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
     """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
-    found = Findings()
+    found, recipe = Findings(), placed(recipe, base)
     prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
     device = found.gather(lambda: chosen_device(recipe.model.device))
@@ -70,7 +70,7 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
     if prepared is not None and place is not None and device is not None:
         kind = found.gather(lambda: begin(recipe, place, prepared.splits))
         if kind is not None:
-            encoded = {name: kind.encode(part) for name, part in prepared.splits.items()}
+            encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
             _refused(encoded, kind, found)
             _lengths(recipe, encoded, kind, found)
             found.gather(lambda: _objective(recipe, encoded, kind))
@@ -101,6 +101,12 @@ def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
     return data_side.prepare(data_side.gather(options), options, recipe.seed)
 
 
+_OF_THE_CARD = (
+    "targets", "labels_per_item", "types", "spans_per_item", "conversation", "turns", "systems", "tools", "thumbs",
+    "characters", "ratio", "sizes",
+)  # fmt: skip
+
+
 def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     found.warnings += prepared.warnings
     sizes = {name: len(part) for name, part in prepared.splits.items()}
@@ -116,7 +122,7 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
     said = data_side.card(prepared)
     found.facts["task"] = task
     found.facts["classes"] = {row["label"]: row["train"] + row["validation"] + row["test"] for row in said["classes"]}
-    found.facts |= {name: said[name] for name in ("targets", "labels_per_item") if name in said}
+    found.facts |= {name: said[name] for name in _OF_THE_CARD if name in said}
     found.facts["ledger"] = prepared.ledger.as_json()["stages"]
     found.facts["defects"] = {code: defect.count for code, defect in prepared.defects.items()}
     found.facts["defect_titles"] = {code: data_side.defect_title(code) for code in prepared.defects}

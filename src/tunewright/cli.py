@@ -46,12 +46,14 @@ def _say(value: Any) -> None:
 def init(
     source: Annotated[str, typer.Argument(help="A data file or folder; `demo` for the bundled messages.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where the recipe goes.")] = None,
-    model: Annotated[str, typer.Option("--model", help="The base model.")] = "minilm",
+    model: Annotated[
+        str | None, typer.Option("--model", help="The base model; by default one that goes with the task.")
+    ] = None,
     text: Annotated[
         str | None, typer.Option("--text", help="The column with the texts, where the guess is wrong.")
     ] = None,
     label: Annotated[str | None, typer.Option("--label", help="The column with the labels, or several: a,b.")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="What to learn, where the guess is wrong.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -181,6 +183,8 @@ def predict(
 def _answer(row: dict[str, Any]) -> str:
     if "values" in row:
         return "\t".join(f"{x:.4g}" for x in row["values"].values())
+    if "entities" in row:
+        return "; ".join(f"{one['type']}: {one['text']}" for one in row["entities"]) or "-"
     if "labels" in row:
         return ", ".join(row["labels"]) or "-"
     return f"{row['label']}\t{row['probability']:.3f}"

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright import data as data_side
+from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, RunDamaged
 from tunewright.models.loading import CATALOGUE, Found
+from tunewright.objectives import fingerprint, moved
 from tunewright.recipe import Recipe
 from tunewright.tracking import RunFolder
 
@@ -64,7 +66,7 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
             the run has read: a finished run may outlive its data.
 
     Raises:
-        DataError: with every data file that is missing or cannot be read.
+        DataError: with every data file that is missing or cannot be read. RecipeError: the objective's own file is.
     """
     options, before = recipe.options(base), known.get("inputs", {})
     inputs: dict[str, list[tuple[str, str]]] = {role: [] for role in ROLES}
@@ -72,12 +74,27 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     for role in ROLES:
         for i, path in enumerate(map(Path, getattr(options, role))):
             try:
-                inputs[role].append((path.name, _content(path, before.get(role, [])[i : i + 1])))
+                inputs[role].append((path.name, _content(path, before.get(role, [])[i : i + 1], options)))
             except DataError as error:
                 problems += error.problems
     if problems:
         raise DataError(*problems)
-    return Identity(as_asked(recipe, known).fingerprint(), *found.fingerprint(), inputs)
+    asked = as_asked(recipe, known).fingerprint()
+    own = fingerprint(registry.build("objective", placed(recipe, base).objective))
+    if own is not None:
+        asked = hashlib.sha256(f"{asked}{own}".encode()).hexdigest()
+    return Identity(asked, *found.fingerprint(), inputs)
+
+
+def placed(recipe: Recipe, base: Path) -> Recipe:
+    """The recipe with its objective's own files by their whole paths; they are relative to `base`."""
+
+    def whole(path: str) -> str:
+        return str((base / Path(path).expanduser()).resolve())
+
+    objective = registry.build("objective", recipe.objective)
+    there = moved(objective, whole)
+    return recipe if there == objective else recipe.model_copy(update={"objective": registry.dump(there)})
 
 
 def refuse_another(folder: RunFolder, identity: Identity, known: Mapping[str, Any]) -> None:
@@ -130,8 +147,11 @@ def _hashes(inputs: Inputs) -> list[list[str]]:
     return [[file[1] for file in inputs.get(role, [])] for role in ROLES]
 
 
-def _content(path: Path, before: Sequence[Sequence[str]]) -> str:
-    gone = not os.path.exists(path)  # noqa: PTH110  (Path.exists raises on a name that is too long)
-    if gone and before and before[0][0] == path.name:
-        return before[0][1]
-    return data_side.content(path)
+def _content(path: Path, before: Sequence[Sequence[str]], options: data_side.Options) -> str:
+    try:
+        return data_side.content(path, options)
+    except DataError:
+        gone = not os.path.exists(path)  # noqa: PTH110  (Path.exists raises on a name that is too long)
+        if gone and before and before[0][0] == path.name:
+            return before[0][1]
+        raise

@@ -32,7 +32,7 @@ from tunewright.recipe_text import changed, load
 
 
 def _list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else () if value is None else value
 
 
 def _number(value: Any) -> Any:
@@ -89,7 +89,7 @@ class DataPart(_Part):
     pair: str | None = None
     validation: Files = ()
     test: Files = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll", "text"] | None = None
     header: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
@@ -210,7 +210,10 @@ class Recipe(_Part):
 
         Files and the model's name are left out too: what they hold counts, which `tunewright.identity` adds.
         """
+        from tunewright.objectives import moved
+
         value = self.dump()
+        value["objective"] = registry.dump(moved(registry.build("objective", self.objective), lambda path: "-"))
         for name in ("folder", "evaluation", "generation"):
             value.pop(name)
         for name in ("train", "validation", "test"):
@@ -228,7 +231,7 @@ class Recipe(_Part):
 
         return Options(
             train=placed(d.train),
-            columns=Columns(d.text or "", d.label[0] if len(d.label) == 1 else d.label or None, d.pair),
+            columns=Columns(d.text, d.label[0] if len(d.label) == 1 else d.label or None, d.pair),
             task=self.task,
             separator=d.separator,
             validation=placed(d.validation),
@@ -239,6 +242,8 @@ class Recipe(_Part):
             conflicts=d.conflicts,
             duplicates=d.duplicates,
             limit=d.limit,
+            conversation=d.conversation,
+            system=d.system,
         )
 
 

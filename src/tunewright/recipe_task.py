@@ -100,16 +100,23 @@ def _keys(recipe: Recipe) -> list[Problem]:
 
 
 def _objective(recipe: Recipe) -> list[Problem]:
+    from tunewright.objectives import fitting as fits_of
+
     task, known = TASKS[recipe.task], registry.members("objective")
     try:
-        fits = registry.build("objective", recipe.objective).fits
+        objective = registry.build("objective", recipe.objective)
+        fits = fits_of(objective)
     except (RecipeError, AttributeError):
         return []  # building it has its own problems, which are told elsewhere
     if set(fits) & set(task.learns):
         return []
+    names = []
+    while objective is not None:
+        names.append(registry.name_of(objective))
+        objective = getattr(objective, "inner", None)
     fitting = sorted(n for n, m in known.items() if set(getattr(m, "fits", ())) & set(task.learns))
     return [
-        Problem(where="objective", found=f"{member(recipe.objective)} is not for {recipe.task}", allowed=listed(fitting, 20),
+        Problem(where="objective", found=f"{' around '.join(names)} is not for {recipe.task}", allowed=listed(fitting, 20),
                 to_do=f"choose {task.objective}, or leave the key out")
     ]  # fmt: skip
 

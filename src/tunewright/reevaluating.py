@@ -78,7 +78,7 @@ def _contenders(
 ) -> tuple[list[Contender], dict[str, str]]:
     """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
     kind, forward = opened(saved, recipe)
-    tuned = kind.judged(forward, kind.encode(splits["test"]), "tuned", "test")
+    tuned = kind.judged(forward, kind.encode(splits["test"], learn=False), "tuned", "test")
     made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
@@ -86,7 +86,7 @@ def _contenders(
             below = _base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
 
             def encoded(below: Kind = below) -> dict[str, Encoded]:
-                return {part: below.encode(rows) for part, rows in splits.items()}
+                return {part: below.encode(rows, part == "train") for part, rows in splits.items()}
 
             made.append(below.baseline(name, recipe, splits, encoded))
         except ModelError as error:
@@ -102,6 +102,7 @@ def _items(
     card = json.loads((run_folder / "data" / "card.json").read_text(encoding="utf-8"))
     options = replace(options, separator=card.get("separator"))
     target = data_side.target_of(options)
+    known = saved.card.get("types") or saved.labels  # the tags of spans are the head's labels, their types the answers'
     rows = data_side.read(data, options.columns, options.form, None, target)
     seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
     items, why = list[Record](), Counter[str]()
@@ -110,7 +111,7 @@ def _items(
             why["without a label" if reason == "missing_label" else f"whose label is no answer ({reason})"] += 1
         elif not row.text or not row.text.strip():
             why["without a text"] += 1
-        elif not target.knows(label, saved.labels):
+        elif not target.knows(label, known):
             why["with a label that the model does not know"] += 1
         elif (row.text.strip(), row.pair) in seen:
             why["seen in training"] += 1
@@ -121,7 +122,7 @@ def _items(
     if not items:
         raise DataError(
             Problem(where=str(data), found="no row with a known label that training has not seen",
-                    allowed=f"labels {', '.join(saved.labels)}", to_do="check the columns and labels")
+                    allowed=f"labels {', '.join(known)}", to_do="check the columns and labels")
         )  # fmt: skip
     return items, dict(why)
 

@@ -26,7 +26,7 @@ from tunewright.core.tensors import Report
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
 from tunewright.fitting import Fit, Resumed, Validated, fit, opened, prepare_fit
-from tunewright.identity import absolute, base_model, identify, refuse_another, with_rate
+from tunewright.identity import absolute, base_model, identify, placed, refuse_another, with_rate
 from tunewright.kinds import Encoded, Kind, begin
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
@@ -121,7 +121,7 @@ def work(
     folder = RunFolder(place)
     with folder.locked():
         folder.claim()
-        job = _Job(recipe, folder, base, command, stop)
+        job = _Job(placed(recipe, base), folder, base, command, stop)
         job.begin(retrain, fresh)
         stages = [job.prepare, job.load_model, job.baselines, job.train, job.predict, job.judge]
         if until == "train":
@@ -239,7 +239,7 @@ class _Job:
         yield Event("stage", "model")
         began = time.perf_counter()
         self.kind = begin(self.recipe, self.found, self.splits)
-        self.encoded = {name: self.kind.encode(part) for name, part in self.splits.items()}
+        self.encoded = {name: self.kind.encode(part, name == "train") for name, part in self.splits.items()}
         left = {name: part.left for name, part in self.encoded.items()}
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from tunewright.core.errors import Problem, TunewrightError, counted
 
@@ -64,7 +65,7 @@ def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
                TextColumn("{task.fields[more]}"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=out, transient=True) as bar:
         task: Any = None
-        began = time.monotonic()
+        pace = _Pace()
         for event in events:
             if event.kind == "stage":
                 out.print(f"[bold]{_STAGES[event.name]}[/]")
@@ -75,7 +76,7 @@ def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
             elif event.kind == "note":
                 out.print(f"  [yellow]{escape(event.name)}[/]")
             elif event.kind == "plan":
-                began = time.monotonic()
+                pace = _Pace()
                 task = bar.add_task("  step", total=event.values["steps"], more="")
                 out.print(f"  {counted(event.values['steps'], 'step')}, learning rate {event.values['rate']:g}")
             elif event.kind == "resumed":
@@ -84,10 +85,10 @@ def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
                     out.print(f"  [yellow]{escape(damaged)}[/]")
                 out.print(f"  going on after step {step}" if step else "  no whole checkpoint is left: starting again")
                 bar.update(task, completed=step)
+                pace = _Pace(step)
             elif event.kind == "step":
                 row = event.values
-                done = row["step"] / max(time.monotonic() - began, 1e-9)
-                bar.update(task, completed=row["step"], more=f"loss {row['loss']:.3f}  {done:.1f} steps/s")
+                bar.update(task, completed=row["step"], more=pace.after(row))
             elif event.kind == "validation":
                 _validation(event.values)
             elif event.kind == "verdict":
@@ -96,6 +97,20 @@ def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
                 bar.remove_task(task)
                 task = None
     return evidence
+
+
+class _Pace:
+    """How fast the steps of this process go; tokens are those that are learnt from, where the unit is a token."""
+
+    def __init__(self, before: int = 0) -> None:
+        self.before, self.tokens, self.began = before, 0.0, time.monotonic()
+
+    def after(self, row: Mapping[str, Any]) -> str:
+        """What stands beside the bar after this step."""
+        spent = max(time.monotonic() - self.began, 1e-9)
+        self.tokens += row.get("totals", {}).get("token", 0)
+        steps = f"loss {row['loss']:.3f}  {(row['step'] - self.before) / spent:.1f} steps/s"
+        return steps + (f"  {self.tokens / spent:,.0f} learnt tokens/s" if self.tokens else "")
 
 
 def _data(values: Mapping[str, Any]) -> None:
@@ -139,23 +154,57 @@ def finished(place: Path, evidence: Mapping[str, Any] | None) -> None:
     if evidence is None:
         out.print(f"\nTrained. [bold]tunewright evaluate {place}[/] compares it with the baselines.")
         return
-    judged(evidence)
+    judged(evidence, place)
     out.print(f"report: [bold]{(place / 'report.html').resolve()}[/]", soft_wrap=True)
     out.print(f"model:  {(place / 'model').resolve()}", soft_wrap=True)
     out.print(f'try it: tunewright predict {place} "your text"', soft_wrap=True)
 
 
-def judged(evidence: Mapping[str, Any]) -> None:
-    """The ladder of contenders with intervals, the figures of labels or targets, and the verdict."""
+def judged(evidence: Mapping[str, Any], folder: Path | None = None) -> None:
+    """The ladder of contenders with intervals, the figures of labels or targets, and the verdict; of several tasks, a
+    line a task. `folder` holds the rows that a sample of generated texts is shown with."""
     from tunewright.reporting import standings
+    from tunewright.reporting.tasks import parts_of
 
-    for found in (standings.ladder(evidence), standings.parts(evidence)):
-        if found is not None:
+    if several := standings.tasks(evidence):
+        _tables([several, standings.transfer(evidence)])
+        for name, part in parts_of(evidence).items():
+            _verdict(part, escape(f"{name}: "))
+        return
+    _tables([standings.ladder(evidence), standings.parts(evidence)])
+    if sample := standings.sample(evidence, folder):
+        _sample(sample)
+    _verdict(evidence)
+
+
+def _tables(found: Iterable[Any]) -> None:
+    for one in found:
+        if one is not None:
             out.print()
-            out.print(_laid(found))
-    verdict = evidence["verdict"]
+            out.print(_laid(one))
+
+
+def _verdict(evidence: Mapping[str, Any], before: str = "") -> None:
+    verdict = evidence.get("verdict") or {"outcome": "no verdict", "sentence": "Nothing was compared."}
     colour = _COLOURS.get(verdict["outcome"], "white")
-    out.print(Panel(escape(verdict["sentence"]), title=f"[bold {colour}]{verdict['outcome']}[/]", border_style=colour))
+    title = f"[bold {colour}]{before}{escape(verdict['outcome'])}[/]"
+    out.print(Panel(escape(verdict["sentence"]), title=title, border_style=colour))
+
+
+def _sample(found: Any) -> None:
+    """One item of generated texts: what was asked, then the replies side by side, or one below the other where narrow."""
+    out.print(f"\n[dim]one of {found.of} samples[/]")
+    if found.asked:
+        out.print(Text(found.asked, style="dim"))
+    if out.width >= 90:
+        table = Table(box=None, padding=(0, 2), pad_edge=False, expand=True)
+        for who, _ in found.said:
+            table.add_column(escape(who), ratio=1, overflow="fold")
+        table.add_row(*(Text(text) for _, text in found.said))
+        out.print(table)
+    else:
+        for who, text in found.said:
+            out.print(Text.assemble((f"{who}: ", "bold"), text))
 
 
 def _laid(found: Any) -> Table:
@@ -200,8 +249,10 @@ def started(recipe: Path, guess: Mapping[str, Any]) -> None:
     """What `init` guessed, and what comes next."""
     out.print(f"[bold]{recipe}[/] written for {counted(guess['rows'], 'row')} ({guess['format']})")
     label = guess["label"]
-    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else str(label)
-    out.print(f"  text:  {escape(str(guess['text']))}\n  label: {escape(columns)}")
+    columns = ", ".join(map(str, label)) if isinstance(label, list | tuple) else label
+    for name, column in (("text: ", guess["text"]), ("label:", columns), ("form: ", guess.get("conversation"))):
+        if column is not None:
+            out.print(f"  {name} {escape(str(column))}")
     if guess["pair"]:
         out.print(f"  pair:  {escape(guess['pair'])}")
     if guess.get("task", "classification") != "classification":
@@ -241,19 +292,33 @@ def checked(found: Any, recipe: Path) -> None:
 
 
 def _gold(facts: Mapping[str, Any]) -> None:
-    """What the rows are labelled with: classes, labels, or how the targets are spread."""
-    listed = escape(", ".join(f"{label} {n}" for label, n in list(facts["classes"].items())[:20]))
+    """What the rows are labelled with: classes, labels, types of spans, or how the targets are spread; of texts, their
+    form."""
+    classes = facts.get("classes") or {}
+    listed = escape(", ".join(f"{label} {n}" for label, n in list(classes.items())[:20]))
     if facts.get("targets"):
         for one in facts["targets"]:
             out.print(f"target:  {escape(str(one['name']))} from {one['low']:g} to {one['high']:g}, "
                       f"median {one['median']:g}, mean {one['mean']:.4g}")  # fmt: skip
+    elif facts.get("types"):
+        each = facts["spans_per_item"]
+        named = ", ".join(
+            f"{one['type']} {one['train'] + one['validation'] + one['test']}" for one in facts["types"][:20]
+        )
+        more = len(facts["types"]) - 20
+        out.print("types:   " + escape(named) + (f" and {more} more" if more > 0 else ""))
+        out.print(f"an item: {each['mean']:.2f} spans on average, at most {each['max']}; {each['none']:,} have none")
     elif facts.get("labels_per_item"):
         each = facts["labels_per_item"]
-        more = len(facts["classes"]) - 20
+        more = len(classes) - 20
         out.print("labels:  " + listed + (f" and {more} more" if more > 0 else ""))
         out.print(f"an item: {each['mean']:.2f} labels on average, at most {each['max']}; {each['none']:,} have none")
-    else:
+    elif classes:
         out.print("classes: " + listed)
+    from tunewright.reporting import standings
+
+    for line in standings.texts(facts):
+        out.print(escape(line))
 
 
 def _problem(problem: Problem, colour: str, kind: str, to: Console = out) -> None:
@@ -332,3 +397,11 @@ def shown_difference(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(escape("–" if row[name] is None else str(row[name])) for name in ("what", "first", "second")))
     out.print(table)
+
+
+def show_masked(rows: Sequence[tuple[str, Sequence[tuple[str, bool, str | None]]]]) -> None:
+    """Rows as the model sees them, with what is learnt from marked: (title, [(piece, supervised, role)])."""
+    from tunewright.reporting.masks import shown
+
+    for part in shown(rows):
+        out.print(part)

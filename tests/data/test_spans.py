@@ -97,6 +97,7 @@ def test_each_scheme_is_read_and_named(tags: str, spans: list[tuple[int, int, st
         ("B-X I-Y", "IOB2", [(0, 1, "X"), (1, 2, "Y")], ["I-Y at token 2 follows nothing of its type: taken as a beginning"]),
         ("B-X M-X O", "BMES", [(0, 2, "X")], ["M-X at token 2 is not closed: taken as an end"]),
         ("E-X O", "BIOES", [(0, 1, "X")], ["E-X at token 1 follows nothing of its type: taken as a beginning"]),
+        ("B-X U-X", "BILOU", [(0, 1, "X"), (1, 2, "X")], ["B-X at token 1 is not closed: taken as an end"]),
         ("B-X S-X", "BIOES", [(0, 1, "X"), (1, 2, "X")], ["B-X at token 1 is not closed: taken as an end"]),
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ from tunewright.core.tensors import IGNORED
 from tunewright.encoding.chat import Unfit, conversations, prompts, record_of
 from tunewright.encoding.codec import folded
 from tunewright.encoding.examples import Example
+from tunewright.encoding.messages import plain
 from tunewright.encoding.showing import injected, masked
 from tunewright.models.templates import Template, template_of
 
@@ -324,12 +325,23 @@ def test_an_exchange_that_does_not_fit_by_itself_refuses_the_record(models: Path
     assert refusal(chat, LONG, limit=100)[0] == "too_long"
 
 
+def test_templates_see_messages_as_they_expect_them() -> None:
+    odd = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "not JSON"}}
+    made = plain([says(None, weight=0, tool_calls=[CALL, odd, "?"]), user("a")])
+    first = {**CALL, "function": {"name": "weather", "arguments": {"city": "Kyiv"}}}
+    assert made == [{"role": "assistant", "tool_calls": [first, odd, "?"]}, user("a")]
+
+
 def test_prompts_are_what_serving_sends(models: Path) -> None:
     chat = template(models, "gpt2", "llama3")
     rows = [record(LONG, name="long"), replace(record([user("a"), says("b")]), label=None)]
     (one,), (refused,) = prompts(rows, chat, limit=40)
     assert one.tokens.tolist() == served(chat, [user("a")]) and one.target is None and one.id == "r"
     assert (refused.id, refused.reason) == ("long", "too_long")
+    (short,), refused = prompts(rows[:1], template(models, "gpt2", "chatml"), 100, too_long="split_turns")
+    head, tail = LONG[:1], LONG[-6:-1]
+    assert refused == [] and short.tokens.tolist() == template(models, "gpt2", "chatml").ids([*head, *tail], (), True)
+    assert short.full > 300
     (same,), _ = conversations(rows[1:], chat, limit=40)
     assert same.tokens.tolist() == one.tokens.tolist() and same.target is None
 

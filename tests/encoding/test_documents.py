@@ -148,6 +148,15 @@ def test_shares_are_those_of_bert() -> None:
     assert min(drawn) < 60 and max(drawn) > 950 and len(drawn) > 500
 
 
+def test_a_word_begins_behind_a_special_token() -> None:
+    continues = np.zeros(1000, dtype=np.bool_)
+    continues[20:] = True
+    masking = replace(MASKING, continues=continues, share=0.01)
+    piece = Example("d", np.asarray([1, 10, 20, 2, 21, 22, 2]), np.full(7, IGNORED), 7, unit="token")
+    seen = {tuple(np.flatnonzero(np.asarray(masking(piece, k).target) != IGNORED)) for k in range(40)}
+    assert seen == {(1, 2), (4, 5)}
+
+
 def test_nothing_is_masked_where_all_is_special() -> None:
     bare = Example("d", np.asarray([1, 2]), np.full(2, IGNORED), 2, unit="token")
     assert (np.asarray(MASKING(bare, 5).target) == IGNORED).all()

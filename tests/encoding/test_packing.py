@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tunewright.core.records import Record, Source
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED
-from tunewright.encoding import Example, collate, encode, pack
+from tunewright.encoding import Example, collate, encode, pack, token_counts
 
 
 def letters(
@@ -135,7 +135,7 @@ def test_two_sides_lie_side_by_side() -> None:
     assert (batch.ids, batch.sides, batch.lengths) == (("a", "b"), 2, (3, 2, 2, 3)) and len(a) == 5
     assert batch.sequences().tolist() == [0, 0, 1, 2, 3, 3] and batch.owners().tolist() == [0, 0, 0, 1, 1, 1]
     assert batch.given["reference"].tolist() == [1, 2, 3, 4] and batch.keys is not None and len(batch.keys) == 2
-    assert batch.counts() == {"token": 6, "example": 2, "pair": 2, "step": 1}
+    assert batch.counts() == {"token": 6, "example": 2, "pair": 2, "chosen": 3, "step": 1}
     assert pack([replace(a, given={"good": 1.0}), replace(b, given={"good": 0.0})]).given["good"].tolist() == [1, 0]
     pairs = pack([replace(a, unit="pair"), replace(b, unit="pair")])
     assert pairs.positions.tolist() == [0, 1, 2, 3] and pairs.counts() == {"pair": 2, "example": 2, "step": 1}
@@ -157,3 +157,10 @@ def test_a_step_can_alter_its_examples_by_their_keys() -> None:
     make = collate(examples, 3, lambda example, k: seen.append(k) or replace(example, tokens=np.array([k % 7])))  # type: ignore[func-returns-value]
     assert make(["b", "a"], 5).lengths == (1, 1)
     assert seen == [key(3, 5, "b"), key(3, 5, "a")]
+
+
+def test_tokens_are_counted_where_they_are_asked_for() -> None:
+    asked = [Example("a", np.array([5, 6, 7]), np.array([6, 6, IGNORED]), 3, unit="token")]
+    assert token_counts([*asked, Example("b", np.array([1]), None, 1, unit="token")]) == (0, 0, 0, 0, 0, 0, 2)
+    unmasked = [Example("a", np.array([2, 0, 2]), np.full(3, IGNORED), 3, unit="token")]
+    assert token_counts(unmasked) == (1, 0, 2) and token_counts([]) == ()

@@ -137,3 +137,11 @@ def test_real_preferences_are_learnt(shared: Path, models: Path) -> None:
         rows.append(pair(row["chosen"]["value"], row["rejected"]["value"], asked, str(i)))
     made, refused = preferences(rows, template(models, "gpt2", "chatml"), limit=100_000)
     assert len(made) + len(refused) == len(rows) and len(made) >= 57, refused
+
+
+def test_a_conversation_to_be_rewarded_ends_as_those_of_training(models: Path) -> None:
+    chat = template(models, "gpt2", "chatml")
+    asked = Record("p", prompt_text([*ASKED, *says("Because.")]), None, Source("f", 1))
+    (whole,), refused = preferences([asked], chat, limit=99)
+    (trained,), _ = preferences([pair("Because.", "No.")], chat, limit=99)
+    assert refused == [] and whole.target is None and whole.tokens.tolist() == trained.tokens.tolist()

@@ -14,7 +14,8 @@ from tunewright.core.records import Record, Source
 from tunewright.core.tensors import IGNORED
 from tunewright.encoding import pack
 from tunewright.encoding.sequences import Layout, aligned_sequences, causal_sequences
-from tunewright.models.codecs import Plain, layout_of
+from tunewright.encoding.showing import learnt_of
+from tunewright.models.codecs import Plain, controls_of, layout_of
 from tunewright.models.loading import tokenizing
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="▁", exclude_categories=("Cs", "Cn", "Co"))
@@ -139,6 +140,26 @@ def test_sides_have_limits_of_their_own(gpt2: Any) -> None:
     ]
     made, _ = aligned_sequences(rows[:1], tokenizing(gpt2), Plain(gpt2).targets, **options, too_long="cut_source")
     assert len(made[0].tokens) == 9 and made[0].full == 31
+
+
+def test_a_target_that_the_vocabulary_cannot_write_is_refused(shared: Path) -> None:
+    from transformers import BertTokenizerFast
+
+    bert = BertTokenizerFast.from_pretrained(shared / "models" / "tokenizers" / "bert_base_uncased")
+    rows = [row("a", "fine"), row("a", "well \U0001fae0", "odd"), row("a", "x [SEP] y", "control")]
+    made, refused = aligned_sequences(
+        rows, tokenizing(bert), Plain(bert).targets, start=bert.cls_token_id, end=bert.sep_token_id, source_limit=9,
+        target_limit=9, controls=controls_of(bert), unknown=bert.unk_token_id,
+    )  # fmt: skip
+    assert [e.id for e in made] == ["s"] and np.asarray(made[0].target)[-1] == bert.sep_token_id
+    assert [(r.id, r.reason) for r in refused] == [("odd", "round_trip"), ("control", "control_text")]
+
+
+def test_what_is_learnt_can_be_shown(gpt2: Any) -> None:
+    codec, layout = Plain(gpt2), layout_of(gpt2)
+    made, _ = causal_sequences([row("a 源", "b 目"), row("c", None, "u")], codec, layout, limit=30)
+    assert learnt_of(made[0], codec) == [("a 源\n\n", False), ("b 目<|endoftext|>", True)]
+    assert learnt_of(made[1], codec) == [("c\n\n", False)]
 
 
 def test_a_layout_is_a_value() -> None:

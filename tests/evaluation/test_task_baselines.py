@@ -220,7 +220,8 @@ def test_small_and_odd_training_sets(task: str) -> None:
 
 def test_every_task_is_asked_in_the_same_way() -> None:
     rows = {"classification": [Record("1", "a", "x", Source("f", 1)), Record("2", "b", "y", Source("f", 2))],
-            "multilabel": emotional(10), "regression": priced(10)}  # fmt: skip
+            "multilabel": emotional(10), "regression": priced(10),
+            "token_classification": [record("Ann ran", [[0, 3, "PER"]], i) for i in range(3)]}  # fmt: skip
     for task, module in LADDERS.items():
         made = module.majority(rows[task], rows[task], validation=rows[task], labels=None, split="test")
         assert isinstance(made.predictions, TASKS[task].predictions)

@@ -67,7 +67,9 @@ def prompts_of(lengths: tuple[int, ...] = LENGTHS, seed: int = 0) -> list[Prompt
     return [Prompt(f"row{i}", random.integers(3, VOCABULARY, n)) for i, n in enumerate(lengths)]
 
 
-def ours(model: Any, prompts: list[Prompt], seed: int = 0, end: tuple[int, ...] = END, **options: Any) -> list[Generated]:
+def ours(
+    model: Any, prompts: list[Prompt], seed: int = 0, end: tuple[int, ...] = END, **options: Any
+) -> list[Generated]:
     """With a tokenizer of letters; `batch_tokens`, `precision` and `between` go to `generate`."""
     names = ("batch_tokens", "precision", "between", "tokenizer")
     more = {name: options.pop(name) for name in names if name in options}

@@ -74,6 +74,22 @@ def test_scores_and_losses_are_those_of_transformers(kind: str, case: str, layou
         torch.testing.assert_close(found.double(), right, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [("CausalLM", "llama"), ("MaskedLM", "bert"), ("MaskedLM", "roberta"), ("TokenClassification", "bert")],
+)
+def test_scores_and_losses_can_be_made_in_two_steps(kind: str, case: str) -> None:
+    """First the states, then what they say: of all units or of some."""
+    batch = sample(keys=True, classes=3)
+    forward = ModelForward(build(kind, case).train())
+    states = forward.states(batch)
+    torch.testing.assert_close(forward.scores(states), forward(batch))
+    torch.testing.assert_close(forward.scores(states[2:5]), forward(batch)[2:5])
+    torch.testing.assert_close(forward.cost(states, batch.targets, 0.1), forward.losses(batch, smoothing=0.1))
+    torch.testing.assert_close(forward.cost(states[3:], batch.targets[3:]), forward.losses(batch)[3:])
+    assert len(states) == len(batch.positions) and forward.embeddings().shape == (VOCABULARY, 16)
+
+
 @pytest.mark.parametrize("kind", ["CausalLM", "MaskedLM"])
 def test_losses_are_transformers_own_with_labels(kind: str) -> None:
     """What a model of transformers says its loss is, with IGNORED where nothing is supervised."""
@@ -144,4 +160,4 @@ def test_both_sides_of_an_example_draw_alike() -> None:
     found = ModelForward(model).losses(batch)
     torch.testing.assert_close(found[:2], found[2:])
     assert batch.owners().tolist() == [0, 0, 0, 0] and batch.sequences().tolist() == [0, 0, 1, 1]
-    assert batch.counts() == {"token": 4, "example": 1, "pair": 1, "step": 1}
+    assert batch.counts() == {"token": 4, "example": 1, "pair": 1, "chosen": 2, "step": 1}

@@ -10,7 +10,9 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
+from entity_runs import write_entities  # noqa: E402
 from other_tasks import multilabel, regression, write_other  # noqa: E402
+from text_tasks import MAKE, write_texts  # noqa: E402
 
 from tunewright.reporting import render  # noqa: E402
 
@@ -79,6 +81,36 @@ def test_other_tasks_are_accessible_and_nothing_sticks_out(
     page.close()
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
+@pytest.mark.parametrize("task", [name for name in MAKE if name != "reward"])
+def test_tasks_of_texts_are_accessible_and_nothing_sticks_out(
+    chromium: Any, tmp_path: Path, task: str, width: int, scheme: str
+) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    path = render(write_texts(tmp_path / task, MAKE[task]()))
+    page.goto(path.as_uri())
+    assert asked == [path.as_uri()]
+    for unfold in (False, True):
+        if unfold:
+            page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    result = axe.Axe().run(page)
+    assert result.violations_count == 0, result.generate_report()
+    page.close()
+
+
+@pytest.mark.parametrize("task", ["chat", "multitask"])
+def test_tasks_of_texts_fit_on_paper(chromium: Any, tmp_path: Path, task: str) -> None:
+    page = chromium.new_page(viewport={"width": 680, "height": 960})
+    page.goto(render(write_texts(tmp_path / task, MAKE[task]())).as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    assert page.locator("details .answers").first.bounding_box()["height"] > 20
+    page.close()
+
+
 @pytest.mark.parametrize("task", ["multilabel", "several"])
 def test_other_tasks_fit_on_paper(chromium: Any, tmp_path: Path, task: str) -> None:
     found = multilabel() if task == "multilabel" else regression(("quality", "price", "days"), 12_000.0)
@@ -118,4 +150,25 @@ def test_paper_shows_what_the_screen_folds(chromium: Any, fake_run: Callable[...
     assert folded.bounding_box()["height"] > 50
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     assert page.locator("nav.contents").is_hidden()
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
+def test_marked_spans_are_accessible_and_nothing_sticks_out(
+    chromium: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.goto(render(write_entities(tmp_path / "run")).as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.close()
+
+
+def test_marked_spans_fit_on_paper(chromium: Any, tmp_path: Path) -> None:
+    page = chromium.new_page(viewport={"width": 680, "height": 960})
+    page.goto(render(write_entities(tmp_path / "run")).as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
     page.close()

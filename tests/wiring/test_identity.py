@@ -142,3 +142,40 @@ def test_a_file_that_may_not_be_read(cli: Cli, recipe: Path, monkeypatch: pytest
     said = cli("run", recipe, "--json")
     (found,) = said.value["problems"]
     assert said.code == 3 and "cannot be read: Permission denied" in found["found"] and "toy.csv" in found["where"]
+
+
+LOSS = """\
+import torch.nn.functional as F
+
+
+def loss(scores, targets):
+    return F.cross_entropy(scores, targets, reduction='none')
+"""
+OWN = {"custom": {"file": "losses/mine.py"}}
+
+
+def test_a_loss_of_ones_own_counts_by_what_it_holds(
+    cli: Cli, project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found beside the recipe from everywhere; renamed it is the same run, changed it is another."""
+    (project / "losses").mkdir()
+    (project / "losses" / "mine.py").write_text(LOSS)
+    lay(project, model="base", training={"steps": 2}, objective=OWN)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    said = cli("run", str(project / "toy.yaml"), "--folder", str(project / "runs"))
+    assert said.code == 0, said.err
+    before = (project / "runs" / "history.jsonl").stat().st_mtime_ns
+    assert str(project / "losses" / "mine.py") in (project / "runs" / "recipe.yaml").read_text()
+    (project / "losses" / "mine.py").rename(project / "same.py")
+    lay(project, model="base", training={"steps": 2}, objective={"r_drop": {"inner": {"custom": {"file": "same.py"}}}})
+    assert cli("run", str(project / "toy.yaml"), "--folder", str(project / "runs")).code == 6
+    lay(project, model="base", training={"steps": 2}, objective={"custom": {"file": "same.py"}})
+    assert cli("run", str(project / "toy.yaml"), "--folder", str(project / "runs")).code == 0
+    assert (project / "runs" / "history.jsonl").stat().st_mtime_ns == before, "nothing was trained again"
+    (project / "same.py").write_text(LOSS + "# another\n")
+    for command in ("run", "check"):
+        said = cli(command, str(project / "toy.yaml"), "--folder", str(project / "runs"))
+        assert said.code == 6 and "another recipe" in said.out + said.err, said
+    (project / "same.py").unlink()
+    said = cli("check", str(project / "toy.yaml"))
+    assert said.code == 2 and "same.py" in said.out + said.err and "Traceback" not in said.err, said

@@ -110,7 +110,9 @@ def test_a_recipe_without_objective_and_metrics_gets_the_tasks_own(name: str) ->
     [
         ({"task": "regression", "objective": "cross_entropy"}, ["cross_entropy is not for regression", "huber, mae, mse"]),
         ({"task": "multilabel", "objective": {"mse": {}}}, ["mse is not for multilabel", "binary_cross_entropy"]),
-        ({"objective": "mse"}, ["mse is not for classification", "cross_entropy, focal"]),
+        ({"objective": "mse"}, ["mse is not for classification", "cross_entropy, custom, focal"]),
+        ({"objective": ["r_drop", "mse"]}, ["r_drop around mse is not for classification"]),
+        ({"objective": {"r_drop": {"inner": "unlikelihood"}}}, ["r_drop around unlikelihood around cross_entropy is not"]),
         ({"task": "regression", "evaluation": {"metric": "accuracy"}}, ["no metric 'accuracy' for regression"]),
         ({"task": "regression", "training": {"sampler": "balanced"}}, ["balanced, which needs classes"]),
         ({"data": {**BASE["data"], "label": ["a", "b"]}}, ["2 columns", "one for classification"]),
@@ -122,6 +124,16 @@ def test_what_does_not_go_with_a_task_is_explained(changes: dict[str, Any], word
     with pytest.raises(RecipeError) as error:
         parse({**BASE, **changes})
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_objectives_nest_in_a_recipe() -> None:
+    recipe = parse(
+        {**BASE, "objective": [{"r_drop": {"weight": 2}}, {"confidence_penalty": {}}, {"focal": {"gamma": 1}}]}
+    )
+    ((outer, options),) = recipe.dump()["objective"].items()
+    assert outer == "r_drop" and options["weight"] == 2.0
+    assert options["inner"]["confidence_penalty"]["inner"]["focal"]["gamma"] == 1.0
+    assert parse(recipe.dump()).fingerprint() == recipe.fingerprint()
 
 
 def test_one_label_column_is_written_as_a_name_and_several_as_a_list() -> None:

@@ -46,9 +46,12 @@ def members(family: str) -> dict[str, type]:
     return dict(_families.get(family, {}))
 
 
-def component(family: str, **options: Any) -> Any:
-    """A dataclass field that holds a member of `family`. Takes what `dataclasses.field` takes."""
-    return dataclasses.field(metadata={"family": family}, **options)
+def component(family: str, *, optional: bool = False, **options: Any) -> Any:
+    """A dataclass field that holds a member of `family`, or None where it is optional or None is its default.
+
+    Takes what `dataclasses.field` takes.
+    """
+    return dataclasses.field(metadata={"family": family, "optional": optional}, **options)
 
 
 def number(default: float | None) -> Any:
@@ -110,7 +113,7 @@ def _build(family: str, spec: Any, where: str, problems: list[Problem]) -> Any:
             Problem(
                 where=where,
                 found=f"there is no {family} named {name!r}",
-                allowed=listed(sorted(known)),
+                allowed=listed(sorted(known), len(known)),
                 to_do=closest(plain, known) or "choose one of these",
             )
         )
@@ -138,7 +141,7 @@ def _split(
         Problem(
             where=where,
             found=f"{spec!r}",
-            allowed=f"a name, or one name with its options; names: {listed(sorted(known))}",
+            allowed=f"a name, or one name with its options; names: {listed(sorted(known), len(known))}",
             to_do=f"for example `{where.rsplit('.', 1)[-1]}: {next(iter(sorted(known)), 'name')}`",
         )
     )
@@ -186,7 +189,7 @@ def _construct(cls: type, options: Mapping[str, Any], where: str, problems: list
             continue
         field = fields[name]
         inner = field.metadata.get("family")
-        if inner and given is None and field.default is None:
+        if inner and given is None and (field.default is None or field.metadata.get("optional")):
             ready[name] = None
             continue
         if inner and not (field.metadata.get("plain") and isinstance(given, (int, float))):

@@ -111,7 +111,7 @@ def untagged(tags: Ints, offsets: Ints, text: str, types: Sequence[str]) -> Span
 def best_tags(scores: Floats) -> Ints:
     """(n,) the tags of the highest sum of `scores` (n, G) in which an inside follows its own type (Viterbi).
 
-    With log-probabilities this is the likeliest valid sequence. Cost: O(n G).
+    With log-probabilities this is the likeliest valid sequence; logits give the same. Cost: O(n G).
     """
     n, count = scores.shape
     if n == 0:
@@ -133,9 +133,11 @@ def best_tags(scores: Floats) -> Ints:
 
 
 def best_spans(scores: Floats, offsets: Ints, text: str, types: Sequence[str]) -> Spans:
-    """The spans of the likeliest valid tags for log-probabilities (n, G) of all n tokens, special ones among them.
+    """The spans of the likeliest valid tags.
 
-    Those of tokens without a character are not looked at.
+    Args:
+        scores: (m, G) log-probabilities, or logits, of the m tokens that have a character (those `tagged` does not
+            ignore), in their order.
+        offsets: (n, 2) of all tokens.
     """
-    seen = offsets[:, 1] > offsets[:, 0]
-    return untagged(best_tags(np.asarray(scores[seen], np.float64)), offsets[seen], text, types)
+    return untagged(best_tags(np.asarray(scores, np.float64)), offsets[offsets[:, 1] > offsets[:, 0]], text, types)

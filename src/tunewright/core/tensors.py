@@ -12,9 +12,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from tunewright.core.sampled import Sampled
 from tunewright.core.seeds import key
 
-Unit = Literal["token", "example", "pair", "step"]
+Unit = Literal["token", "example", "pair", "chosen", "step"]
+"""What a sum is over; "chosen" are the tokens of the preferred sequences of pairs."""
 Fits = Literal["classes", "labels", "numbers", "tokens", "pairs", "thumbs", "rewards"]
 """What an objective's targets are: class indices (U,), 0 and 1 for every label (U, C), numbers (U, K), tokens of the
 vocabulary (U,); or none: the tokens of a chosen and a rejected sequence (pairs), of sequences that are good or bad
@@ -80,7 +82,7 @@ class Batch:
             supervised = int(torch.bincount(self.owners()).count_nonzero())
             counted |= {"token": n, "example": supervised}
             if self.sides == 2:
-                counted["pair"] = supervised
+                counted |= {"pair": supervised, "chosen": int((self.sequences() % 2 == 0).sum())}
         elif self.unit == "pair":
             counted |= {"pair": len(self.ids), "example": len(self.ids)}
         else:
@@ -181,6 +183,29 @@ class Forward(Protocol):
         ...
 
 
+class Parted(Protocol):
+    """A forward that parts its last product from the rest, for those who need scores of a large vocabulary in blocks.
+
+    `cost(states(batch), batch.targets, s)` is `losses(batch, None, s)`, and `scores(states(batch))` is the forward's own.
+    """
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        """(U, D) what the scores of the supervised units are made of."""
+        ...
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Scores (u, C) of some units' states (u, D); without chance."""
+        ...
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """(u,) -log p of the targets (u,), as `losses` has it."""
+        ...
+
+    def embeddings(self) -> Tensor:
+        """(V, D') the table of token embeddings."""
+        ...
+
+
 class Objective(Protocol):
     """What is minimised. Never averages; asks the loop to divide by naming a unit."""
 
@@ -261,12 +286,14 @@ class Facts:
     """What an objective may know of the training set: the classes, labels or targets, and how often each occurs.
 
     For numbers, `mean` and `spread` (standard deviation, never 0) are those of each target.
+    Where targets are tokens, `counts` (V,) says how often each is one; `sampled` draws replies where the model writes them.
     """
 
     labels: tuple[str, ...]
     counts: tuple[int, ...]
     mean: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    sampled: Sampled | None = None
 
 
 def summed(name: str, losses: Tensor, batch: Batch, scale: float = 1.0) -> Term:

@@ -1,7 +1,7 @@
 """From files to splits: reading, the ledger, cleaning, labels, exact duplicates, splits, the data card.
 
-    rows -> charset, lines, delimited, json_rows, arrow, folders -> tables -> reading, columns
-    targets: what depends on the kind of answer
+    rows -> charset, lines, delimited, json_rows, arrow, folders, plain -> tables -> reading, columns
+    targets: what depends on the kind of answer; conversations: the forms in which people write them
     journal -> clean, targets, duplicates, splits -> prepare -> card -> files
 
 Refuses to lose a row without a reason, to turn a text into a missing value, and to move a row to another
@@ -11,14 +11,14 @@ split because the data grew.
 from tunewright.data.card import card, defect_title
 from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, set_aside, write
-from tunewright.data.folders import content
 from tunewright.data.options import Options, Shares
 from tunewright.data.prepare import Defect, Prepared, answers, prepare
-from tunewright.data.reading import gather, read
+from tunewright.data.reading import content, gather, read
 from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
-from tunewright.data.targets import Target, target_of
+from tunewright.data.targets import FINDS_COLUMNS, Target, target_of
 
 __all__ = [
+    "FINDS_COLUMNS",
     "Columns",
     "Defect",
     "FileFacts",

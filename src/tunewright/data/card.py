@@ -57,6 +57,22 @@ _DEFECTS = {
     "span_in_repair": ("Spans that end where the encoding was repaired", "set aside"),
     "no_sentence": ("Marks of documents, and comments", "left out"),
     "not_text": ("A list or an object where a text belongs", "set aside"),
+    "no_reply": ("Conversations in which the assistant says nothing", "set aside"),
+    "empty_reply": ("Empty replies", "set aside"),
+    "empty_message": ("Conversations with nothing to reply to", "set aside"),
+    "roles_out_of_order": ("Turns out of order", "set aside"),
+    "unknown_role": ("Turns of somebody unknown", "set aside"),
+    "bad_tool_call": ("Tool calls that are no JSON", "set aside"),
+    "bad_tools": ("Tools that are no JSON list of objects", "set aside"),
+    "bad_weight": ("Weights that are neither 0 nor 1", "set aside"),
+    "nothing_learnt": ("Conversations of which every reply weighs 0", "set aside"),
+    "after_last_reply": ("Turns after the last reply", "left out; the rest of the conversation was kept"),
+    "equal_replies": ("Chosen and rejected replies that are equal", "set aside"),
+    "prompts_differ": ("Chosen and rejected replies to different prompts", "set aside"),
+    "bad_thumb": ("Thumbs that are neither true nor false", "set aside"),
+    "contrary_preference": ("The same two replies, preferred both ways", "set aside for adjudication"),
+    "contrary_preference_minority": ("The same two replies, preferred both ways", "the rarer opinion was left out"),
+    "contrary_preference_kept": ("The same two replies, preferred both ways", "kept, as the recipe says"),
 }
 
 
@@ -65,13 +81,13 @@ def card(prepared: Prepared) -> dict[str, Any]:
     lengths = np.array([len(record.text) for part in prepared.splits.values() for record in part] or [0])
     return {
         "rows": sum(map(len, prepared.splits.values())),
-        **prepared.target.card(prepared.splits, prepared.labels),
         "length": {
             "unit": "characters",
             "median": float(np.median(lengths)),
             "p95": float(np.percentile(lengths, 95)),
             "max": int(lengths.max()),
         },
+        **prepared.target.card(prepared.splits, prepared.labels),
         "splits": {
             **{name: {"rows": len(part)} for name, part in prepared.splits.items()},
             "method": prepared.method,

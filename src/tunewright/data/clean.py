@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 
 from tunewright.core.records import content_id
-from tunewright.data.journal import Draft, Journal, composed, excerpt, folded
+from tunewright.data.journal import Draft, Journal, composed, excerpt
+from tunewright.data.targets.protocol import Target
 
 _LOST = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")
 _TWICE_LOST = "\u00ef\u00bf\u00bd"
@@ -53,19 +54,35 @@ def repairer() -> Callable[[str], str]:
     return repair
 
 
-def clean(drafts: list[Draft], journal: Journal) -> list[Draft]:
-    """Strip and repair every row, drop the empty ones, and give each its id and comparison key."""
-    repair = repairer()
+class _Mender:
+    """Repairs and strips texts, and remembers what it did since `start`."""
+
+    def __init__(self) -> None:
+        self.repair = repairer()
+        self.start()
+
+    def start(self) -> None:
+        self.mended = self.stripped = False
+
+    def __call__(self, text: str) -> str:
+        mended = self.repair(text)
+        bare = mended.strip()
+        self.mended |= mended != text
+        self.stripped |= bare != mended
+        return bare
+
+
+def clean(drafts: list[Draft], target: Target, journal: Journal) -> list[Draft]:
+    """Strip and repair every text of every row, and give each row its id and comparison key."""
+    mend = _Mender()
     for draft in drafts:
-        before = draft.text, draft.pair
-        text = repair(draft.text)
-        pair = None if draft.pair is None else repair(draft.pair)
-        mended = (text, pair) != before
-        draft.text, draft.pair = text.strip(), None if pair is None else pair.strip()
+        before = draft.text
+        mend.start()
+        target.tidy(draft, mend)
         draft.id = content_id(composed(draft.text), None if draft.pair is None else composed(draft.pair))
-        if mended:
-            journal.note("clean", "changed", "mojibake", draft, f"was: {excerpt(before[0])}")
-        elif (draft.text, draft.pair) != before:
+        if mend.mended:
+            journal.note("clean", "changed", "mojibake", draft, f"was: {excerpt(journal.shown(before))}")
+        elif mend.stripped:
             journal.note("clean", "changed", "outer_space", draft)
         if not draft.text.isascii() and ("\ufffd" in draft.text or _TWICE_LOST in draft.text):
             journal.show("replacement_character", draft.source, draft.text, "left as it is: what stood there is lost")
@@ -86,10 +103,9 @@ def drop_empty(drafts: list[Draft], journal: Journal) -> list[Draft]:
 
 
 def identify(drafts: list[Draft]) -> None:
-    """Number repeated ids `-2`, `-3`, ... in reading order, and set the comparison keys."""
+    """Number repeated ids `-2`, `-3`, ... in reading order."""
     seen: dict[str, int] = {}
     for draft in drafts:
         nth = seen[draft.id] = seen.get(draft.id, 0) + 1
         if nth > 1:
             draft.id = f"{draft.id}-{nth}"
-        draft.key = content_id(folded(draft.text), None if draft.pair is None else folded(draft.pair))

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem, closest
 from tunewright.data.facts import Facts, cell, facts_of
-from tunewright.data.folders import members
+from tunewright.data.folders import Member, is_text, members, parallel
+from tunewright.data.plain import open_parallel, open_text
+from tunewright.data.recognition import (
+    Recognised,
+    beside,
+    conversation_in,
+    documents,
+    refuse_unknown,
+    several_texts,
+    table_like,
+)
 from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table
 from tunewright.data.span_guess import found_spans
 from tunewright.data.tables import open_table
+from tunewright.data.targets import FINDS_COLUMNS
 
 _SAMPLE = 20_000
 _TEXT = ("text", "sentence", "review", "tweet", "message", "comment", "content", "utterance", "body", "document",
@@ -36,9 +48,11 @@ SPANS = "token_classification"
 class Guess:
     """What a file seems to hold. `text` or `label` is None where no column will do; `task` is then None too.
 
-    `task` is classification, multilabel, regression or token_classification; `label` is several columns where each says
-    0 or 1 of a label of its own; `separator` stands between several labels in a cell; `header` is None where the format
-    names its columns itself.
+    `task` is classification, multilabel, regression, token_classification, chat, preference, seq2seq or
+    language_modeling; `label` is several columns where each says 0 or 1 of a label of its own; `separator` stands between
+    several labels in a cell; `header` is None where the format names its columns itself; `conversation` is the form of
+    rows that was recognised, and columns that need not be named are None. `path` is set where parallel files shall be
+    named by their stem.
     """
 
     format: str
@@ -53,6 +67,8 @@ class Guess:
     rows: int
     evidence: tuple[str, ...]
     separator: str | None = None
+    conversation: str | None = None
+    path: str | None = None
 
     def wanted(self) -> Columns:
         """The guess as columns to read.
@@ -60,7 +76,7 @@ class Guess:
         Raises:
             DataError: no text column was found.
         """
-        if self.text is None:
+        if self.text is None and self.task not in FINDS_COLUMNS:
             raise DataError(
                 Problem(where="text column", found="no column looks like a text",
                         allowed=", ".join(self.columns), to_do="set `text:` and `label:` yourself")
@@ -83,17 +99,124 @@ def guess(
     Raises:
         DataError: the file cannot be read as any format, or has no such column.
     """
-    found = members(Path(path))
-    member = next((m for m in found if m.split == "train"), found[0])
+    path = Path(path)
     wanted = () if label is None else (label,) if isinstance(label, str) else tuple(label)
-    given = tuple(name for name in (text, *wanted) if name is not None)
-    table = open_table(member.path, form, given or None)
-    rows = [item[0] for item in islice(table.items, _SAMPLE) if not isinstance(item, Fault)]
+    known = Columns(text, wanted[0] if len(wanted) == 1 else wanted or None)
+    plain = _plain(path, form, known, task)
+    if plain is not None:
+        return plain
+    found = members(path)
+    member = next((m for m in found if m.split == "train"), found[0])
+    table = open_table(member.path, form, known.names or None)
+    items = list(islice(table.items, _SAMPLE))
+    rows = [item[0] for item in items if not isinstance(item, Fault)]
     spans = found_spans(table, rows, text, wanted[0] if wanted else None) if task in (None, SPANS) else None
     if spans is not None:
         return _of_spans(table, rows, *spans)
+    facts = None
+    if task in WHOLE or (task is None and not known.names):
+        whole, facts = _whole(table, rows, known, task)
+        if whole is not None:
+            return _made(table, rows, whole, known)
+        if task in WHOLE:
+            refuse_unknown(_sample(table, rows), task, str(member.path))
+    guessed = _by_column(path, table, rows, facts or _facts(_names(table, rows), rows), text, wanted, task)
+    if task is None and is_text(path) and not (guessed.task and table_like(len(items) - len(rows), len(rows))):
+        return _documents([member], form)
+    return guessed
+
+
+WHOLE = frozenset({"chat", "preference", "reward", "seq2seq", "language_modeling"})
+"""Tasks that are recognised by whole rows."""
+
+
+def _plain(path: Path, form: Form, known: Columns, task: str | None) -> Guess | None:
+    """Plain texts where that is what they must be: parallel files, a folder of texts, a text that is no table."""
+    if task in (None, "seq2seq"):
+        if known.text is not None and len(known.labels) == 1 and parallel(path, (known.text, known.labels[0])):
+            return _lines_of(path, Recognised("seq2seq", ("seq2seq: parallel files, as asked",), *known.names), form)
+        pair = None if known.names else beside(path)
+        if pair is not None:
+            return _lines_of(*pair, form)
+    if task not in (None, "language_modeling") or not (path.is_dir() or is_text(path)):
+        return None
+    texts = members(path, texts=True)
+    if not all(is_text(m.path) for m in texts):
+        return None
+    if path.is_dir() or task is not None:
+        return _documents(texts, form)
+    try:
+        open_table(path, form, known.names or None)
+    except DataError:
+        if known.names or not os.path.getsize(path):  # noqa: PTH202
+            raise
+        return _documents(texts, form)
+    return None
+
+
+def _lines_of(stem: Path, found: Recognised, form: Form) -> Guess:
+    """The guess for two parallel files."""
+    names = (found.text or "", found.label or "")
+    member = parallel(stem, names)
+    assert member is not None and member.beside is not None
+    table = open_parallel(member.path, member.beside, names, form)
+    made = _made(table, list(islice(table.items, _SAMPLE)), found, Columns(*names))
+    return replace(made, path=str(stem))
+
+
+def _documents(texts: Sequence[Member], form: Form) -> Guess:
+    """The guess for plain texts."""
+    if texts[0].whole:
+        table = Table((), iter(()), "text")
+        return _made(table, texts, documents(texts), Columns())
+    first = next((m for m in texts if m.split == "train"), texts[0])
+    table = open_text(first.path, form)
+    return replace(_made(table, list(islice(table.items, _SAMPLE)), documents(texts), Columns()), columns=())
+
+
+def _whole(
+    table: Table, rows: Sequence[Any], known: Columns, task: str | None
+) -> tuple[Recognised | None, list[Facts] | None]:
+    """What rows are that are read as a whole, None where their columns must tell; and the columns' facts, if needed."""
+    names, sample = _names(table, rows), _sample(table, rows)
+    if known.names:
+        asked = known.labels[0] if known.labels else None
+        return Recognised(task or "", (f"{task}: as asked",), known.text, asked), None
+    found = conversation_in(sample, task)
+    if found is not None:
+        return found, None
+    facts = _facts(names, rows)
+    texts = [f.name for f in facts if _is_text(f) and not (task is None and _named(f.name, _LABEL) == 2)]
+    if task is None and _labels([f for f in facts if f.name not in texts], []):
+        return None, facts
+    return several_texts(sample, texts, task), facts
+
+
+def _sample(table: Table, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """The first rows by column."""
     names = _names(table, rows)
-    facts = [facts_of(name, i, [cell(row, name, i) for row in rows]) for i, name in enumerate(names)]
+    return [row if isinstance(row, dict) else dict(zip(names, row, strict=False)) for row in rows[:200]]
+
+
+def _made(table: Table, rows: Sequence[Any], found: Recognised, known: Columns) -> Guess:
+    """The guess that something recognised is."""
+    return Guess(
+        format=table.format, delimiter=table.delimiter, header=table.header, encoding=table.encoding,
+        columns=_names(table, rows), text=found.text, label=known.label or found.label, pair=None, task=found.task,
+        rows=len(rows), evidence=(*table.notes, *found.why), conversation=found.conversation,
+    )  # fmt: skip
+
+
+def _facts(names: Sequence[str], rows: Sequence[Any]) -> list[Facts]:
+    return [facts_of(name, i, [cell(row, name, i) for row in rows]) for i, name in enumerate(names)]
+
+
+def _by_column(
+    path: Path, table: Table, rows: Sequence[Any], facts: Sequence[Facts], text: str | None, wanted: Sequence[str],
+    task: str | None,
+) -> Guess:  # fmt: skip
+    """The guess for a table in which one column is the text and others are the labels."""
+    names = _names(table, rows)
     evidence = list(table.notes)
     known, labels = _given(facts, text, wanted, path, evidence)
     free = [f for f in facts if f not in labels]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from tunewright.data.journal import Draft, Journal
-from tunewright.data.targets import Target
+from tunewright.data.journal import Draft, Journal, excerpt
+from tunewright.data.targets.protocol import Target
 
 _RANK = {"train": 0, "validation": 1, "test": 2}
 
@@ -40,7 +40,7 @@ def resolve_conflicts(drafts: list[Draft], policy: str, target: Target, journal:
 
 def _settle(cluster: list[Draft], policy: str, target: Target, journal: Journal) -> list[int]:
     votes = Counter(draft.label or "" for draft in cluster).most_common()
-    said = ", ".join(f"{label!r} x {count}" for label, count in votes)
+    said = ", ".join(f"{excerpt(label)!r} x {count}" for label, count in votes)
     lines = ", ".join(str(draft.source.line) for draft in cluster[:6])
     detail = f"{said}; lines {lines}"
     if policy == "keep":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,12 +62,16 @@ class Quarantined:
 
 @dataclass
 class Journal:
-    """Events of the open stage, the ledger of the closed ones, and a few examples of each defect."""
+    """Events of the open stage, the ledger of the closed ones, and a few examples of each defect.
+
+    `shown` makes of a record's text what people read.
+    """
 
     ledger: Ledger = field(default_factory=Ledger)
     open: list[Event] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    shown: Callable[[str], str] = str
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def note(self, stage: str, outcome: str, reason: str, draft: Draft, detail: str = "") -> None:
@@ -81,7 +86,7 @@ class Journal:
         self.counts[code] += 1
         shown = self.examples.setdefault(code, [])
         if len(shown) < _EXAMPLES:
-            shown.append(Example(source, excerpt(text), detail))
+            shown.append(Example(source, excerpt(self.shown(text)) if text else "", detail))
 
     def close(self, name: str, entered: int, left: int) -> None:
         """Close the stage: its sums must balance."""

@@ -31,6 +31,9 @@ class Options:
     keeps the rows of the most frequent label (a tie is set aside; of numbers one row stays, with the median),
     `keep` keeps all. `duplicates` drops later copies. `limit` is the number of rows to use, chosen
     by keyed hash; rows of files given for validation or test do not count.
+
+    Of conversations and preferences: `conversation` is the form of the rows, `system` a system prompt for those without
+    one. Which replies are learnt and what stands before a source is said when they are encoded.
     """
 
     train: tuple[str, ...]
@@ -45,3 +48,5 @@ class Options:
     conflicts: Literal["drop", "majority", "keep"] = "drop"
     duplicates: bool = True
     limit: int | None = None
+    conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
+    system: str | None = None

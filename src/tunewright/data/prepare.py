@@ -55,16 +55,18 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
         DataError: labels that differ by a space, one class, a class of a single row, fewer than ten rows, numbers
             that do not vary, labels of which most are no answers of the task's kind; all at once.
     """
-    target = target_of(options)
-    journal = _opened(rows)
+    target = target_of(options).read_as(rows.forms)
+    journal = _opened(rows, target)
     drafts = [Draft(row.text, row.label, row.pair, row.source, row.split) for row in rows.rows]
     given = {draft.split for draft in drafts if draft.split in ("validation", "test")}
     given_names = {name for name in given if name is not None}
-    drafts = drop_empty(clean(drafts, journal), journal)
+    drafts = drop_empty(clean(drafts, target, journal), journal)
     identify(drafts)
     settled = target.settle(drafts, journal)
     target = settled.target
-    drafts, unlabelled = set_aside_unlabelled(settled.drafts, journal)
+    drafts, unlabelled = settled.drafts, list[Draft]()
+    if target.needs_label:
+        drafts, unlabelled = set_aside_unlabelled(drafts, journal)
     drafts = resolve_conflicts(drafts, options.conflicts, target, journal)
     if options.duplicates:
         drafts = drop_duplicates(drafts, journal)
@@ -134,9 +136,11 @@ def set_aside_unlabelled(drafts: list[Draft], journal: Journal) -> tuple[list[Dr
     return labelled, unlabelled
 
 
-def _opened(rows: Rows) -> Journal:
+def _opened(rows: Rows, target: Target) -> Journal:
     """A journal with the stage of reading closed."""
-    journal = Journal(open=list(rows.events))
+    journal = Journal(open=[*rows.events, *rows.changes], shown=target.shown)
+    for change in rows.changes:
+        journal.show(change.reason, change.source, "", change.detail)
     for event in rows.events:
         journal.show(event.reason, event.source, "", event.detail)
         if event.outcome == "quarantined":

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem, closest, listed
 from tunewright.core.records import Event, Source
-from tunewright.data.folders import Member, members
+from tunewright.data import folders
+from tunewright.data.folders import Member
+from tunewright.data.journal import excerpt
 from tunewright.data.options import Options
 from tunewright.data.rows import (
     AS_FOUND,
@@ -18,6 +21,7 @@ from tunewright.data.rows import (
     Fault,
     FileFacts,
     Form,
+    Reader,
     Row,
     Rows,
     Table,
@@ -25,9 +29,11 @@ from tunewright.data.rows import (
     as_text,
     need_columns,
 )
-from tunewright.data.tables import open_table
 from tunewright.data.targets import CLASSES, Target, target_of
 from tunewright.data.targets.protocol import Pick, ReadsRows
+
+_SAMPLE = 200
+"""Rows by which the form of a file is recognised."""
 
 
 def read(
@@ -54,7 +60,7 @@ def read(
     rows, problems = Rows(), list[Problem]()
     for each in paths:
         try:
-            for member in members(Path(each)):
+            for member in target.files(Path(each)):
                 rows.extend(_read_file(member, columns, form, split or member.split, target))
         except DataError as error:
             problems.extend(error.problems)
@@ -86,11 +92,80 @@ def gather(options: Options, base: Path = Path()) -> Rows:
     return rows
 
 
+def content(path: Path, options: Options | None = None) -> str:
+    """SHA-256 of what reading a path depends on, for the task of `options` (without them: of rows by column).
+
+    Raises:
+        DataError: nothing there, or a file cannot be read.
+    """
+    return folders.content(path, None if options is None else target_of(options).files(path))
+
+
 def _read_file(member: Member, columns: Columns, form: Form, split: str | None, target: Target) -> Rows:
     file = str(member.path)
-    table = open_table(member.path, form, columns.names)
+    table = target.table(member, form, columns.names or None)
     rows = Rows(notes=[f"{file}: {note}" for note in table.notes])
-    pick = _picker(table, columns, {**table.class_names, **member.class_names}, file, target)
+    sample = list(islice(table.items, _SAMPLE))
+    table.items = chain(sample, table.items)
+    reader = target.reader([_mapped(table, item[0]) for item in sample if not isinstance(item, Fault)], file)
+    if reader is not None:
+        _read_whole(table, reader, file, split, rows)
+    else:
+        _read_columns(table, columns, {**table.class_names, **member.class_names}, file, split, target, rows)
+    rows.files += [
+        FileFacts(str(path), *_sha256(path, rows.entered), table.format, table.encoding) for path in member.paths
+    ]
+    return rows
+
+
+def _mapped(table: Table, cells: Any) -> Mapping[str, Any]:
+    """A row by column; an empty cell of a table of texts is a missing value."""
+    if isinstance(cells, Mapping):
+        return cells
+    if table.format in ("csv", "tsv"):
+        cells = [cell or None for cell in cells]
+    return dict(zip(table.columns or (), cells, strict=False))
+
+
+def _read_whole(table: Table, reader: Reader, file: str, split: str | None, rows: Rows) -> None:
+    """Take from every row what the reader makes of it."""
+    rows.notes += [f"{file}: {reader.note}"] if reader.note else []
+    rows.forms += [reader.form] if reader.form else []
+    take, keep, fault = reader.take, rows.rows.append, rows.events.append
+    direct = table.columns is None
+    for item in table.items:
+        if isinstance(item, Fault):
+            source = Source(file, item.line, item.offset, item.length)
+            fault(Event("read", item.outcome, item.reason, source, None, item.detail))
+            continue
+        cells, line, offset, length = item
+        source = Source(file, line, offset, length)
+        row = cells if direct else _mapped(table, cells)
+        try:
+            text, label, pair, change = take(row)
+        except UnfitError as unfit:
+            fault(Event("read", "quarantined", unfit.reason, source, None, f"{unfit.detail}; {_excerpt(row)}"))
+        else:
+            keep(Row(text, label, pair, source, split))
+            if change is not None:
+                rows.changes.append(Event("read", "changed", change[0], source, None, change[1]))
+
+
+def _excerpt(row: Mapping[str, Any]) -> str:
+    """The beginning of a row that was set aside, in characters that every file can hold."""
+    try:
+        text = json.dumps(row, ensure_ascii=False, default=str)
+    except (ValueError, TypeError, RecursionError):
+        text = ", ".join(map(str, row))
+    return excerpt(text).encode("utf-8", "replace").decode()
+
+
+def _read_columns(
+    table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]], file: str, split: str | None, target: Target,
+    rows: Rows,
+) -> None:  # fmt: skip
+    """Take text, label and pair from their columns."""
+    pick = _picker(table, columns, names, file, target)
     seen: set[str] = set()
     keep, fault = rows.rows.append, rows.events.append
     for item in table.items:
@@ -110,8 +185,6 @@ def _read_file(member: Member, columns: Columns, form: Form, split: str | None, 
             keep(Row(text, label, pair, source, split))
     if table.columns is None and seen and not isinstance(target, ReadsRows):
         need_columns(columns, tuple(sorted(seen)), file)
-    rows.files.append(FileFacts(file, *_sha256(member.path, rows.entered), table.format, table.encoding))
-    return rows
 
 
 def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]], file: str, target: Target) -> Pick:
@@ -122,7 +195,7 @@ def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]]
         return _by_name(columns, target)
     need_columns(columns, table.columns, file)
     at = {name: i for i, name in enumerate(table.columns)}
-    t = at[columns.text]
+    t = at[columns.text or ""]
     p = None if columns.pair is None else at[columns.pair]
     places = [at[name] for name in columns.labels]
     several = isinstance(columns.label, tuple)
@@ -148,7 +221,7 @@ def _picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]]
 
 
 def _by_name(columns: Columns, target: Target) -> Pick:
-    text_name, label_names, pair_name = columns.text, columns.labels, columns.pair
+    text_name, label_names, pair_name = columns.text or "", columns.labels, columns.pair
     several = isinstance(columns.label, tuple)
 
     def named(values: Any) -> tuple[str, str | None, str | None]:

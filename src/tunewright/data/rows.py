@@ -7,7 +7,7 @@ cell or a JSON null.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ class Columns:
     """The names of the columns to read. In a file without a header they are "0", "1", ... by position.
 
     `label` may be several columns: those of several targets, or one of 0 and 1 for each of several labels.
+    `text` is None where a kind of answer finds the columns out by itself.
     """
 
-    text: str
+    text: str | None = None
     label: str | tuple[str, ...] | None = None
     pair: str | None = None
 
@@ -69,6 +70,27 @@ class Fault(NamedTuple):
     offset: int
     length: int
     outcome: str = "quarantined"
+
+
+class Taken(NamedTuple):
+    """What was taken from a row; `change` is a reason code and words where something of it was left out."""
+
+    text: str
+    label: str | None
+    pair: str | None = None
+    change: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the rows of one file are read: `take` makes of a whole row what is learnt from it, or raises UnfitError.
+
+    `form` is the name of the form that was recognised, `note` says so in words.
+    """
+
+    take: Callable[[Mapping[str, Any]], Taken]
+    form: str = ""
+    note: str = ""
 
 
 Item = tuple[Any, int, int, int]
@@ -125,12 +147,17 @@ class FileFacts:
 
 @dataclass
 class Rows:
-    """What was read: `entered = len(rows) + len(events)`."""
+    """What was read: `entered = len(rows) + len(events)`.
+
+    `changes` are rows that are among `rows` with something left out; `forms` the forms of rows that were recognised.
+    """
 
     rows: list[Row] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     files: list[FileFacts] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    changes: list[Event] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
 
     @property
     def entered(self) -> int:
@@ -142,6 +169,8 @@ class Rows:
         self.events.extend(other.events)
         self.files.extend(other.files)
         self.notes.extend(other.notes)
+        self.changes.extend(other.changes)
+        self.forms.extend(name for name in other.forms if name not in self.forms)
 
 
 class UnfitError(ValueError):

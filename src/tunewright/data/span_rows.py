@@ -38,7 +38,7 @@ def chosen(values: Mapping[str, Any], columns: Columns) -> tuple[str, str | None
     if text is None:
         known = listed([repr(name) for name in values]) or "no keys"
         raise UnfitError(
-            "missing_field", f"no text and no tokens; the row has {known} {closest(columns.text, values)}".strip()
+            "missing_field", f"no text and no tokens; the row has {known} {closest(columns.text or '', values)}".strip()
         )
     if asked in values and asked != text:
         return text, asked

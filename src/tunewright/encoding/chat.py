@@ -151,7 +151,7 @@ def conversations(
             continue
         try:
             if record.label is None:
-                examples += unlabelled(read[record.id], template, limit)
+                examples += unlabelled(read[record.id], template, limit, too_long)
                 continue
             if isinstance(runs, Unfit):
                 raise runs
@@ -163,18 +163,21 @@ def conversations(
     return examples, [refused[r.id] for r in records if r.id in refused]
 
 
-def prompts(records: Sequence[Record], template: ChatTemplate, limit: int) -> tuple[list[Example], list[Refused]]:
+def prompts(
+    records: Sequence[Record], template: ChatTemplate, limit: int, *, too_long: TooLong = "drop"
+) -> tuple[list[Example], list[Refused]]:
     """What serving sends for each record: its messages before the last reply, with the generation prompt.
 
     Args:
         records: in the canonical form of chats, labelled or not.
         template: renders and tokenizes.
-        limit: tokens of a prompt, at most; a longer one is refused, not cut.
+        limit: tokens of a prompt, at most.
+        too_long: "drop" refuses longer ones; "split_turns" drops leading exchanges until it fits.
     """
     examples, refused = [], []
     for record in records:
         try:
-            examples += unlabelled(asked(record), template, limit)
+            examples += unlabelled(asked(record), template, limit, too_long)
         except Unfit as unfit:
             refused.append(Refused(record.id, unfit.reason, unfit.detail))
         except ValueError as error:
@@ -316,20 +319,32 @@ def _named(record: str, examples: Sequence[Example]) -> list[Example]:
     return [Example(f"{record}#{i}", e.tokens, e.target, e.full, unit="token") for i, e in enumerate(examples)]
 
 
-def unlabelled(talk: Conversation, template: ChatTemplate, limit: int) -> list[Example]:
+def unlabelled(talk: Conversation, template: ChatTemplate, limit: int, too_long: TooLong = "drop") -> list[Example]:
     """The prompt of a conversation, as serving sends it, unsupervised.
 
     Raises:
-        Unfit: the template refuses it, or it is longer than `limit`.
+        Unfit: the template refuses it, or it is longer than `limit` and may not be shortened, or not enough.
     """
+    tokens = _sent(talk, template)
+    full = len(tokens)
+    if full > limit and too_long == "split_turns":
+
+        def fitting(start: int) -> list[int] | None:
+            shorter = _sent(part(talk, start, len(talk.messages)), template)
+            return shorter if len(shorter) <= limit else None
+
+        tokens = earliest(exchanges(talk.messages, len(talk.messages)), fitting) or tokens
+    if len(tokens) > limit:
+        raise Unfit("too_long", f"the prompt has {full:,} tokens; the limit is {limit:,}")
+    return [Example(talk.id, np.asarray(tokens, dtype=np.int64), None, full, unit="token")]
+
+
+def _sent(talk: Conversation, template: ChatTemplate) -> list[int]:
     try:
         text = template.render(talk.messages, talk.tools, generation_prompt=True)
     except CannotRender as error:
         raise Unfit("template", f"the template says: {error}") from error
-    tokens = np.asarray(template.tokenize([text])[0], dtype=np.int64)
-    if len(tokens) > limit:
-        raise Unfit("too_long", f"the prompt has {len(tokens):,} tokens; the limit is {limit:,}")
-    return [Example(talk.id, tokens, None, len(tokens), unit="token")]
+    return template.tokenize([text])[0]
 
 
 def _split(talk: Conversation, runs: Sequence[Run], template: ChatTemplate, limit: int, too_long: TooLong) -> list[Run]:
@@ -353,20 +368,30 @@ def _split(talk: Conversation, runs: Sequence[Run], template: ChatTemplate, limi
 def _longest_part(talk: Conversation, stop: int, template: ChatTemplate, limit: int) -> tuple[int, list[Run]]:
     """The earliest start from which the messages before `stop` fit, by bisection, and their runs."""
     last = max(place for place in talk.learnt if place < stop)
-    starts = exchanges(talk.messages, last)
-    low, high = 0, len(starts)
-    best: tuple[int, list[Run]] | None = None
-    while low < high:
-        middle = (low + high) // 2
-        made = encoded([part(talk, starts[middle], last + 1)], template)[0]
+
+    def fitting(start: int) -> tuple[int, list[Run]] | None:
+        made = encoded([part(talk, start, last + 1)], template)[0]
         if isinstance(made, Unfit):
             raise made
-        if made and max(len(run.tokens) for run in made) <= limit:
-            best, high = (starts[middle], made), middle
-        else:
-            low = middle + 1
+        return (start, made) if made and max(len(run.tokens) for run in made) <= limit else None
+
+    best = earliest(exchanges(talk.messages, last), fitting)
     if best is None:
         raise Unfit("too_long", f"one exchange alone, up to message {last + 1}, has more than {limit:,} tokens")
+    return best
+
+
+def earliest(starts: Sequence[int], fitting: Callable[[int], T | None]) -> T | None:
+    """What `fitting` gives for the first start for which it gives something; later ones fit where earlier ones do."""
+    low, high = 0, len(starts)
+    best: T | None = None
+    while low < high:
+        middle = (low + high) // 2
+        made = fitting(starts[middle])
+        if made is None:
+            low = middle + 1
+        else:
+            best, high = made, middle
     return best
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.core.records import Record
+from tunewright.core.tensors import IGNORED
 
 Target = int | NDArray[Any]
 """A class index, 0 and 1 for every label (C,) float32, numbers (K,) float64, or what each token's scores should say
@@ -77,3 +78,13 @@ def encode(
         )
         for i, record in enumerate(records)
     ]
+
+
+def token_counts(examples: Sequence[Example]) -> tuple[int, ...]:
+    """(V,) how often each token is what should be said; how often it is read, where nothing is supervised as yet."""
+    targets = [np.asarray(e.target) for e in examples if e.target is not None] or [np.zeros(0, np.int64)]
+    asked = np.concatenate(targets)
+    asked = asked[asked != IGNORED]
+    if not len(asked) and examples:
+        asked = np.concatenate([e.tokens for e in examples])
+    return tuple(np.bincount(asked.astype(np.int64)).tolist())

@@ -12,6 +12,7 @@ from tunewright.encoding.chat import (
     Run,
     TooLong,
     Unfit,
+    earliest,
     encoded,
     example,
     exchanges,
@@ -33,7 +34,8 @@ def preferences(
     nothing of the prompt. A reply must be one sequence: the template may not render its past otherwise.
 
     Args:
-        records: in the canonical form of preferences; one without a label gives its prompt.
+        records: in the canonical form of preferences. One without a label gives its prompt; or, where the assistant
+            has the last word in it, the whole conversation to its end token: what a reward model is asked about.
         template: renders and tokenizes.
         limit: tokens of each of the two sequences, at most.
         too_long: "drop" refuses longer ones; "split_turns" drops leading exchanges of the prompt, the same for both
@@ -55,8 +57,8 @@ def preferences(
             continue
         made = [next(runs) if side.learnt else None for side in sides[record.id]]
         try:
-            if record.label is None:
-                examples += unlabelled(sides[record.id][0], template, limit)
+            if record.label is None and made[0] is None:
+                examples += unlabelled(sides[record.id][0], template, limit, too_long)
             else:
                 examples.append(_example(record, sides[record.id], made, template, limit, too_long))
         except Unfit as unfit:
@@ -65,10 +67,13 @@ def preferences(
 
 
 def _sides(record: Record) -> tuple[Conversation, ...]:
-    """The prompt with each of its replies; alone where there is no label."""
+    """The prompt with each of its replies; what there is where there is no label."""
     before = asked(record)
     if record.label is None:
-        return (before,)
+        last = len(before.messages) - 1
+        return (
+            replace(before, learnt=(last,)) if last > 0 and before.messages[last]["role"] == "assistant" else before,
+        )
     said = choice(record.label)
     return tuple(followed(before, reply) for reply in (said.chosen, said.rejected) if reply is not None)
 
@@ -85,6 +90,8 @@ def _example(
     if max(len(run.tokens) for run in runs) > limit:
         runs = _shortened(sides, runs, template, limit, too_long)
     chosen = example(record.id, runs[0])
+    if record.label is None:
+        return replace(chosen, target=None)
     if len(runs) == 1:
         good = choice(record.label or "").chosen is not None
         return replace(chosen, given={"good": 1.0 if good else 0.0})
@@ -113,17 +120,13 @@ def _shortened(
     if too_long == "drop":
         longest = max(len(run.tokens) for run in runs)
         raise Unfit("too_long", f"{longest:,} tokens; the limit is {limit:,}")
-    starts = exchanges(sides[0].messages, sides[0].learnt[0])
-    low, high = 0, len(starts)
-    best: list[Run] | None = None
-    while low < high:
-        middle = (low + high) // 2
-        cut = [part(side, starts[middle], len(side.messages)) for side in sides]
+
+    def fitting(start: int) -> list[Run] | None:
+        cut = [part(side, start, len(side.messages)) for side in sides]
         made = [_single(one) for one in encoded(cut, template)]
-        if max(len(run.tokens) for run in made) <= limit:
-            best, high = made, middle
-        else:
-            low = middle + 1
+        return made if max(len(run.tokens) for run in made) <= limit else None
+
+    best = earliest(exchanges(sides[0].messages, sides[0].learnt[0]), fitting)
     if best is None:
         raise Unfit("too_long", f"the last exchange alone has more than {limit:,} tokens")
     return best

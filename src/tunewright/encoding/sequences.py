@@ -142,6 +142,8 @@ def aligned_sequences(
     target_limit: int,
     before: str = "",
     too_long: LongSource = "drop",
+    controls: frozenset[str] = frozenset(),
+    unknown: int | None = None,
 ) -> tuple[list[Example], list[Refused]]:
     """Examples for an encoder-decoder: the encoder reads the source, the decoder the target one place later.
 
@@ -155,6 +157,8 @@ def aligned_sequences(
         target_limit: tokens of a target, at most; a longer one is refused.
         before: put before every source ("translate English to German: ").
         too_long: "drop" or "cut_source".
+        controls: texts that become special tokens wherever they stand; a target that has one is refused.
+        unknown: the token for what the vocabulary has not; a target that has it is refused.
     """
     if not records:
         return [], []
@@ -169,15 +173,30 @@ def aligned_sequences(
             refused.append(_longer(record.id, full[i], source_limit))
         elif labels is None:
             examples.append(Example(record.id, tokens, None, full[i], kinds, unit="token"))
-        elif not (record.label or "").strip():
-            refused.append(Refused(record.id, "no_reply", "the target is empty"))
         else:
-            labels = labels if labels[-1:] == [end] else [*labels, end]
-            if len(labels) > target_limit:
-                detail = f"the target has {len(labels):,} tokens; the limit is {target_limit:,}"
-                refused.append(Refused(record.id, "too_long", detail))
+            try:
+                labels = _ended(record.label or "", labels, end, target_limit, controls, unknown)
+            except Unfit as unfit:
+                refused.append(Refused(record.id, unfit.reason, unfit.detail))
                 continue
             read = np.asarray([start, *labels[:-1]], dtype=np.int64)
             target = np.asarray(labels, dtype=np.int64)
             examples.append(Example(record.id, tokens, target, full[i], kinds, unit="token", decoder=read))
     return examples, refused
+
+
+def _ended(
+    label: str, tokens: list[int], end: int, limit: int, controls: frozenset[str], unknown: int | None
+) -> list[int]:
+    """A target's tokens with its end token.
+
+    Raises:
+        Unfit: it cannot be learnt.
+    """
+    _check_target(label, controls)
+    tokens = tokens if tokens[-1:] == [end] else [*tokens, end]
+    if unknown is not None and unknown in tokens[:-1]:
+        raise Unfit("round_trip", f"the vocabulary has not all characters of the target {label[:80]!r}")
+    if len(tokens) > limit:
+        raise Unfit("too_long", f"the target has {len(tokens):,} tokens; the limit is {limit:,}")
+    return tokens

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from tunewright.core.records import Record
+from tunewright.core.tensors import IGNORED
 from tunewright.encoding.chat import ChatTemplate, Supervise, Unfit, encoded
-from tunewright.encoding.codec import Refused, folded, texts_between
+from tunewright.encoding.codec import Codec, Refused, folded, texts_between
+from tunewright.encoding.examples import Example
 from tunewright.encoding.messages import answered, asked, contents
 
 
@@ -60,6 +64,21 @@ def masked(record: Record, template: ChatTemplate, *, supervise: Supervise = "al
             else:
                 pieces += _roles(text, rest)
     return pieces
+
+
+def learnt_of(example: Example, codec: Codec) -> list[tuple[str, bool]]:
+    """Any Example of a causal model, as (text, whether it is learnt): what `masked` is for conversations.
+
+    Args:
+        example: with unit "token" and no decoder's side.
+        codec: the tokenizer.
+    """
+    tokens = example.tokens.tolist()
+    learnt = np.zeros(len(tokens), dtype=np.bool_)
+    if example.target is not None:
+        learnt[1:] = np.asarray(example.target)[:-1] != IGNORED
+    borders = [0, *(int(i) + 1 for i in np.flatnonzero(np.diff(learnt))), len(tokens)]
+    return [(text, bool(learnt[at])) for text, at in zip(texts_between(codec, tokens, borders), borders, strict=False)]
 
 
 def _roles(text: str, rest: list[tuple[str, str]]) -> Iterator[tuple[str, bool, str]]:

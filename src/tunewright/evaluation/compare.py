@@ -275,7 +275,7 @@ def _mismatch(first: Judged, gold: Mapping[str, object], p: Judged) -> str:
     if strangers:
         return f"{len(strangers)} items that only one of them has: {listed(strangers, 5)}"
     other = differing(p, gold)
-    return f"{len(other)} items with another gold {task.answer}: {listed(other, 5)}" if other else ""
+    return f"{len(other)} items with another gold {task.answer or 'size'}: {listed(other, 5)}" if other else ""
 
 
 def differing(p: Judged, gold: Mapping[str, object]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from tunewright.core.records import Record
 from tunewright.evaluation import (
     baselines,
+    entity_baselines,
     likelihood_baselines,
     multilabel_baselines,
     preference_baselines,
@@ -69,6 +70,7 @@ LADDERS: dict[str, Ladder] = {
     "classification": baselines,
     "multilabel": multilabel_baselines,
     "regression": regression_baselines,
+    "token_classification": entity_baselines,
 }
 
 

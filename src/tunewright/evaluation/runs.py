@@ -106,14 +106,14 @@ def _agreeing(a: Judged, b: Judged, where: str) -> None:
                 to_do="run both on one file with a fixed test split",
             )
         )
-    answer = task_of(a).answer
+    answer, answers = task_of(a).answer or "size", task_of(a).answers or "sizes"
     other = differing(b, {item: a.gold_of(i) for i, item in enumerate(a.ids)})
     if other:
         raise DataError(
             Problem(
                 where=where,
                 found=f"{len(other)} of {len(a)} common items have another gold {answer}: {listed(other, 5)}",
-                allowed=f"the same gold {answer}s in both runs",
+                allowed=f"the same gold {answers} in both runs",
                 to_do="evaluate both runs on the same corrected file",
             )
         )

@@ -5,9 +5,10 @@ scores       one score for each class, label or target of a text
 
 from __future__ import annotations
 
-from tunewright.kinds.answers import Answer, LabelsPrediction, NumbersPrediction, Prediction
+from tunewright.kinds.answers import Answer, EntitiesPrediction, LabelsPrediction, NumbersPrediction, Prediction
 from tunewright.kinds.choices import Preferences, Rewards
 from tunewright.kinds.documents import Documents
+from tunewright.kinds.entities import Entities
 from tunewright.kinds.protocol import Encoded, Kind, Left, Splits
 from tunewright.kinds.replies import Chat, Sequences
 from tunewright.kinds.scores import Scores
@@ -19,6 +20,7 @@ KINDS: dict[str, type[Kind]] = {
     "classification": Scores,
     "multilabel": Scores,
     "regression": Scores,
+    "token_classification": Entities,
     "language_modeling": Documents,
     "chat": Chat,
     "seq2seq": Sequences,
@@ -42,6 +44,6 @@ def reopen(saved: Saved, recipe: Recipe | None = None) -> Kind:
 
 
 __all__ = [
-    "KINDS", "Answer", "Encoded", "Kind", "LabelsPrediction", "Left", "NumbersPrediction", "Prediction", "Splits", "begin",
-    "reopen",
+    "KINDS", "Answer", "Encoded", "EntitiesPrediction", "Kind", "LabelsPrediction", "Left", "NumbersPrediction", "Prediction",
+    "Splits", "begin", "reopen",
 ]  # fmt: skip

@@ -65,3 +65,19 @@ class NumbersPrediction:
     def cells(self) -> list[str]:
         """As `Prediction.cells`."""
         return [f"{x:.6g}" for x in self.values.values()]
+
+
+@dataclass(frozen=True)
+class EntitiesPrediction:
+    """What the model finds in one text: the spans that are entities, with their types."""
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The prediction as plain values; offsets count code points, the end exclusive."""
+        return {"entities": [{"start": s, "end": e, "type": t, "text": self.text[s:e]} for s, e, t in self.spans]}
+
+    def cells(self) -> list[str]:
+        """As `Prediction.cells`; all entities as a JSON list."""
+        return [json.dumps(self.as_json()["entities"], ensure_ascii=False)]

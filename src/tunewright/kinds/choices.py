@@ -48,7 +48,7 @@ class Choices:
         self.loaded, self.limit, self.too_long = loaded, limit, too_long
         self.template = template_of(loaded.tokenizer)
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         examples, refused = preferences(records, self.template, limit=self.limit, too_long=self.too_long)
         gone = {one.id for one in refused}
         return Encoded([r for r in records if r.id not in gone], examples, left(refused))
@@ -194,8 +194,8 @@ class Rewards(Choices):
         kind.template.agree(saved.card["template"], saved.found.name)
         return kind
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        found = super().encode(records)
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
+        found = super().encode(records, learn)
         examples, alone = list[Example](), list[Left]()
         for example in found.examples:
             if example.other is None and "good" in example.given:

@@ -14,7 +14,7 @@ from tunewright.core.outcomes import Judged, Likelihoods
 from tunewright.core.records import Record
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example
+from tunewright.encoding import Example, token_counts
 from tunewright.encoding.chat import record_of
 from tunewright.encoding.documents import Masking, pieces, windows
 from tunewright.evaluation import Contender
@@ -85,7 +85,7 @@ class Documents:
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
         return cls(saved, saved.card["problem"], int(saved.card.get("max_tokens") or saved.limit))
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         tokenizer, spans = self.loaded.tokenizer, Plain(self.loaded.tokenizer).spans
         if self.altered is None:
             start, end = start_of(tokenizer), tokenizer.eos_token_id
@@ -108,7 +108,7 @@ class Documents:
         return (f"{share} of the tokens are masked, anew at every step; models are judged on the same fixed masks.",)
 
     def facts(self, examples: Sequence[Example]) -> Facts:
-        return Facts((), ())
+        return Facts((), token_counts(examples))
 
     def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
         return None
@@ -155,7 +155,9 @@ class Documents:
         found = self.judged(forward, self.encode(records), "tuned", "asked")
         assert isinstance(found, Likelihoods)
         told = {
-            i: DocumentPrediction(float(nll / max(size, 1) / np.log(2)), float(np.exp(nll / max(tokens, 1))), int(tokens))
+            i: DocumentPrediction(
+                float(nll / max(size, 1) / np.log(2)), float(np.exp(nll / max(tokens, 1))), int(tokens)
+            )
             for i, nll, tokens, size in zip(found.ids, found.nll, found.tokens, found.bytes, strict=True)
         }
         return [told.get(r.id, DocumentPrediction(float("nan"), float("nan"), 0)) for r in records]

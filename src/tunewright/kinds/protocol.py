@@ -104,8 +104,8 @@ class Kind(Protocol):
         """With a tuned model. `recipe` is that of its run, where there is one."""
         ...
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        """The records for the model."""
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
+        """The records for the model: to learn from, or to be judged on."""
         ...
 
     def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:

@@ -14,7 +14,7 @@ from tunewright.core.errors import DataError, ModelError, Problem
 from tunewright.core.outcomes import Judged, Texts
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example
+from tunewright.encoding import Example, token_counts
 from tunewright.encoding.chat import Supervise, TooLong, conversations, prompts, record_of
 from tunewright.encoding.sequences import aligned_sequences, causal_sequences
 from tunewright.evaluation import Contender
@@ -24,10 +24,11 @@ from tunewright.kinds.answers import Answer
 from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Splits, left
 from tunewright.kinds.untuned import untuned
 from tunewright.kinds.writing import Writing
-from tunewright.models.codecs import Plain, layout_of
+from tunewright.models.codecs import Plain, controls_of, layout_of
 from tunewright.models.forward import ModelForward
 from tunewright.models.generation import Generated
 from tunewright.models.loading import Found, Loaded, language_problem, load, tokenizing
+from tunewright.models.own_replies import OwnReplies
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import likelihoods
 from tunewright.models.templates import template_of
@@ -68,7 +69,7 @@ class Replies:
         """The tokens that end a reply."""
         raise NotImplementedError
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         raise NotImplementedError
 
     def asked(self, records: Sequence[Record]) -> list[Record]:
@@ -79,7 +80,10 @@ class Replies:
         return dict(splits)
 
     def facts(self, examples: Sequence[Example]) -> Facts:
-        return Facts((), ())
+        own = OwnReplies(
+            self.loaded.model, self.loaded.tokenizer, self.ends, self.writing.seed, self.writing.options.max_new_tokens
+        )
+        return Facts((), token_counts(examples), sampled=own)
 
     def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
         return None
@@ -182,13 +186,18 @@ class Chat(Replies):
     def ends(self) -> Sequence[int]:
         return self.template.ends
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
+        # judged is the reply that is the answer, however many are learnt
         examples, refused = conversations(
-            records, self.template, supervise=self.supervise, limit=self.limit, too_long=self.too_long
+            records,
+            self.template,
+            supervise=self.supervise if learn else "last",
+            limit=self.limit,
+            too_long=self.too_long,
         )
         gone = {one.id for one in refused}
         kept = [r for r in records if r.id not in gone]
-        written, unasked = prompts(kept, self.template, self.limit - 1)
+        written, unasked = prompts(kept, self.template, self.limit - 1, too_long=self.too_long)
         gone = {one.id for one in unasked}
         return Encoded(
             [r for r in kept if r.id not in gone], [e for e in examples if record_of(e.id) not in gone],
@@ -237,7 +246,7 @@ class Sequences(Replies):
         tokenizer = self.loaded.tokenizer
         return [tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id]
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         unlabelled = [replace(r, label=None) for r in records]
         (examples, refused), (written, unasked) = self._encoded(records), self._encoded(unlabelled)
         gone = {one.id for one in (*refused, *unasked)}
@@ -249,12 +258,13 @@ class Sequences(Replies):
     def _encoded(self, records: Sequence[Record]) -> Any:
         tokenizer = self.loaded.tokenizer
         if self.problem == "causal_lm":
-            layout = layout_of(tokenizer, before=self.prefix)
-            return causal_sequences(records, Plain(tokenizer), layout, limit=self.limit)
+            layout = layout_of(tokenizer, before=self.prefix, source_limit=self.limit // 2)
+            return causal_sequences(records, Plain(tokenizer), layout, limit=self.limit, too_long="cut_source")
         return aligned_sequences(
             records, tokenizing(tokenizer), Plain(tokenizer).targets,
             start=int(self.loaded.model.config.decoder_start_token_id), end=self.ends[0], source_limit=self.limit,
             target_limit=self.limit, before=self.prefix, too_long="cut_source",
+            controls=controls_of(tokenizer), unknown=tokenizer.unk_token_id,
         )  # fmt: skip
 
     def notes(self) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class Scores:
     def scale(self) -> tuple[Sequence[float], Sequence[float]] | None:
         return self.bound.scale
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         examples = encode(records, tokenizing(self.loaded.tokenizer), self.bound.target, self.limit)
         return Encoded(list(records), examples, cut=sum(e.full > self.limit for e in examples))
 

@@ -9,8 +9,9 @@ from typing import Any, Self
 from tunewright.core.seeds import key
 from tunewright.encoding import Example
 from tunewright.models.forward import ModelForward
-from tunewright.models.generation import Generated, Generation, Prompt, generate
+from tunewright.models.generation import Generated, Prompt, generate
 from tunewright.models.loading import Loaded
+from tunewright.models.options import Generation
 from tunewright.recipe import GenerationPart, Recipe
 
 

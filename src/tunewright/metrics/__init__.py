@@ -4,13 +4,14 @@ Importing this package registers each task's metrics in a family of their own (t
     metric              accuracy, balanced_accuracy, precision_*, recall_*, f1_* (macro, micro, weighted), mcc, roc_auc,
                         pr_auc, log_loss, brier, ece
     multilabel_metric   f1_*, precision_*, recall_* (micro, macro), f1_samples, subset_accuracy, hamming_loss, log_loss
+    entity_metric       f1, precision, recall, f1_macro
     regression_metric   mse, rmse, mae, r2, pearson, spearman
     likelihood_metric   bits_per_byte, perplexity, loss
     text_metric         loss, chrf, bleu, rouge1, rouge2, rougeL, rougeLsum, exact_match, length_ratio
     preference_metric   accuracy, margin
 """
 
-from tunewright.metrics import likelihood, multilabel, preference, regression, text, thresholds
+from tunewright.metrics import entities, likelihood, multilabel, preference, regression, text, thresholds
 from tunewright.metrics.accuracy import Accuracy, BalancedAccuracy
 from tunewright.metrics.auc import PrAuc, RocAuc
 from tunewright.metrics.calibration import ECE
@@ -58,6 +59,7 @@ __all__ = [
     "Tally",
     "Task",
     "confusion",
+    "entities",
     "likelihood",
     "multilabel",
     "preference",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunewright.core.outcomes import Judged, LabelSets, Likelihoods, Margins, Texts, Values
+from tunewright.core.outcomes import Entities, Judged, LabelSets, Likelihoods, Margins, Texts, Values
 from tunewright.core.records import Predictions
 from tunewright.core.registry import build, members
 
@@ -34,8 +34,8 @@ class Task:
 
     @property
     def answers(self) -> str:
-        """Several of what a row is labelled with."""
-        return {"reply": "replies"}.get(self.answer, f"{self.answer}s")
+        """Several of what a row is labelled with; "" where rows need no label."""
+        return {"": "", "reply": "replies"}.get(self.answer, f"{self.answer}s")
 
     def metric(self, name: str) -> Any:
         """The metric of this name with its default options.
@@ -84,6 +84,15 @@ REGRESSION = Task(
     also=("spearman", "r2", "mse", "mae"),
     order=("pearson", "spearman", "r2", "mse", "rmse", "mae"),
 )
+TOKEN_CLASSIFICATION = Task(
+    "token_classification",
+    "entity_metric",
+    Entities,
+    answer="span",
+    primary="f1",
+    also=("precision", "recall", "f1_macro"),
+    order=("f1", "precision", "recall", "f1_macro"),
+)
 _TEXT = ("chrf", "bleu", "rougeL", "rouge1", "rouge2", "rougeLsum", "exact_match", "length_ratio")
 LANGUAGE_MODELING = Task(
     "language_modeling",
@@ -129,7 +138,17 @@ PREFERENCE = Task(
 REWARD = replace(PREFERENCE, name="reward")
 TASKS = {
     task.name: task
-    for task in (CLASSIFICATION, MULTILABEL, REGRESSION, LANGUAGE_MODELING, CHAT, SEQ2SEQ, PREFERENCE, REWARD)
+    for task in (
+        CLASSIFICATION,
+        MULTILABEL,
+        REGRESSION,
+        TOKEN_CLASSIFICATION,
+        LANGUAGE_MODELING,
+        CHAT,
+        SEQ2SEQ,
+        PREFERENCE,
+        REWARD,
+    )
 }
 
 

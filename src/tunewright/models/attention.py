@@ -11,7 +11,7 @@ The CPU kernel is private to PyTorch. It is tried once at import, and where it i
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tunewright.models import blocks
 from tunewright.models.blocks import Blocks
+from tunewright.models.prefixes import Cross, Sharing
 
 NAME, PADDED = "tunewright_packed", "tunewright_padded"
 FIRST_ONLY = "tunewright_first_only"  # set on a layer's attention of which only each example's first token is read
@@ -40,6 +41,7 @@ class Packing:
     """How a packed batch is cut: runs of equal length, in order; `longest` in tokens. Every layer shares it.
 
     owners, places (T,): the example of each token and its position there. starts (B,): each example's first token.
+    crosses: which tokens also see those of a prefix that lies elsewhere.
     """
 
     runs: tuple[Run, ...]
@@ -49,6 +51,7 @@ class Packing:
     places: Tensor
     starts: Tensor
     ends: Tensor | None = None
+    crosses: tuple[Cross, ...] = ()
     laid: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def blocks(self, heads: int, causal: bool, window: int | None, dtype: torch.dtype) -> tuple[Blocks, Tensor]:
@@ -77,6 +80,12 @@ class Packing:
             ends = F.pad(torch.tensor(lengths, device=device, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
         return cls(tuple(runs), max(lengths), tuple(lengths), owners, places, starts, ends)
 
+    @classmethod
+    def sharing(cls, found: Sharing) -> Packing:
+        """Of segments, some of which go on from a prefix."""
+        own = cls.of(found.segments, found.take.device)
+        return replace(own, owners=found.owners, places=found.places, crosses=found.crosses)
+
 
 def _cut(x: Tensor, run: Run) -> Tensor:
     """(T, H, E) -> (n, H, length, E), a view."""
@@ -93,34 +102,60 @@ def _window(length: int, causal: bool, window: int | None, device: torch.device)
     return (apart >= 0) & (apart < window) if causal else apart.abs() < window
 
 
+def _sums(sums: Tensor, run: Run) -> Tensor:
+    """(T, H) -> (n, H, length), a view."""
+    return sums[run.start : run.start + run.n * run.length].view(run.n, run.length, -1).transpose(1, 2)
+
+
+def _crossed(cross: Cross) -> tuple[Run, Run]:
+    return Run(cross.asking, 1, cross.asks), Run(cross.seen, 1, cross.sees)
+
+
 class _Flash(torch.autograd.Function):
     """The private flash kernel over every run, as one node of the graph."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packing: Packing, causal: bool, scale: float) -> Tensor:
         out = q.new_empty(q.shape)
-        sums = []
+        sums = q.new_empty(q.shape[:2])  # (T, H): log of the sum of exponentials over what a token sees
         for run in packing.runs:
             part, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
                 _cut(q, run), _cut(k, run), _cut(v, run), 0.0, causal, scale=scale
             )
             _cut(out, run).copy_(part)
-            sums.append(lse)
-        ctx.save_for_backward(q, k, v, out, *sums)
+            _sums(sums, run).copy_(lse)
+        for cross in packing.crosses:
+            asks, sees = _crossed(cross)
+            part, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+                _cut(q, asks), _cut(k, sees), _cut(v, sees), 0.0, False, scale=scale
+            )
+            whole = torch.logaddexp(_sums(sums, asks), lse)
+            own, other = ((x - whole).exp()[..., None] for x in (_sums(sums, asks), lse))
+            _cut(out, asks).copy_(own * _cut(out, asks) + other * part)
+            _sums(sums, asks).copy_(whole)
+        ctx.save_for_backward(q, k, v, out, sums)
         ctx.packing, ctx.causal, ctx.scale = packing, causal, scale
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        q, k, v, out, *sums = ctx.saved_tensors
+        q, k, v, out, sums = ctx.saved_tensors
         grads = tuple(torch.empty_like(x) for x in (q, k, v))
-        for run, lse in zip(ctx.packing.runs, sums, strict=True):
-            parts = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                _cut(grad, run), _cut(q, run), _cut(k, run), _cut(v, run), _cut(out, run), lse,
-                0.0, ctx.causal, scale=ctx.scale,
+
+        def parts(asks: Run, sees: Run, causal: bool) -> Any:
+            # with the sums over all that a token sees, the gradients of its parts add up (as in ring attention)
+            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                _cut(grad, asks), _cut(q, asks), _cut(k, sees), _cut(v, sees), _cut(out, asks),
+                _sums(sums, asks).contiguous(), 0.0, causal, scale=ctx.scale,
             )  # fmt: skip
-            for whole, part in zip(grads, parts, strict=True):
+
+        for run in ctx.packing.runs:
+            for whole, part in zip(grads, parts(run, run, ctx.causal), strict=True):
                 _cut(whole, run).copy_(part)
+        for cross in ctx.packing.crosses:
+            asks, sees = _crossed(cross)
+            for whole, run, part in zip(grads, (asks, sees, sees), parts(asks, sees, False), strict=True):
+                _cut(whole, run).add_(part)
         return (*grads, None, None, None)
 
 
@@ -178,16 +213,21 @@ def flash_works() -> bool:
     try:
         # asked for the first time in a prediction, it must not learn from that there are no gradients
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
-            packing = Packing.of((3, 3, 5), torch.device("cpu"))
+            whole, parts = Packing.of((5, 5), torch.device("cpu")), Packing.of((3, 2, 2), torch.device("cpu"))
+            shared = replace(parts, crosses=(Cross(3, 4, 0, 3),))
+            twice = torch.tensor(
+                [0, 1, 2, 3, 4, 0, 1, 2, 5, 6]
+            )  # two sequences of which the first three tokens are one
             generator = torch.Generator().manual_seed(0)
-            a = [torch.randn(11, 2, 8, generator=generator).requires_grad_() for _ in range(3)]
-            b = [x.detach().clone().requires_grad_() for x in a]
-            ours = _flash(a[0], a[1], a[2], packing, True, 0.3)
-            theirs = _public(b[0], b[1], b[2], packing, True, 0.3, None)
-            pairs = [(ours, theirs)]
-            pairs += zip(
-                torch.autograd.grad(ours.square().sum(), a), torch.autograd.grad(theirs.square().sum(), b), strict=True
-            )
+            a = [torch.randn(7, 2, 8, generator=generator).requires_grad_() for _ in range(3)]
+            q, k, v = (x[twice] for x in a)
+            theirs = _public(q, k, v, whole, True, 0.3, None)
+            wanted = torch.autograd.grad(theirs.square().sum(), a, retain_graph=True)
+            plain = _flash(q, k, v, whole, True, 0.3)
+            ours = _flash(a[0], a[1], a[2], shared, True, 0.3)[twice]
+            pairs = [(plain, theirs), (ours, theirs)]
+            pairs += zip(torch.autograd.grad(plain.square().sum(), a), wanted, strict=True)
+            pairs += zip(torch.autograd.grad(ours.square().sum(), a), wanted, strict=True)
             return all(torch.allclose(x, y, atol=1e-5) for x, y in pairs)
     except (AttributeError, RuntimeError, TypeError, NotImplementedError):
         return False
@@ -228,7 +268,7 @@ def packed_attention(
     with torch.autocast(q.device.type, enabled=False):
         if q.device.type == "cuda" and not masked and kind in (torch.bfloat16, torch.float16):
             return _varlen(q, k, v, packing, causal, scale)[None], None
-        if q.device.type == "cpu" and packing.longest <= blocks.LONGEST:
+        if q.device.type == "cpu" and packing.longest <= blocks.LONGEST and not packing.crosses:
             q, k = q.to(v.dtype), k.to(v.dtype)  # rotary positions and query norms may have left them in float32
             plan, mask = packing.blocks(q.shape[1], causal, window if masked else None, v.dtype)
             return blocks.attend(q, k, v, plan, mask, scale)[None], None

@@ -11,6 +11,7 @@ import copy
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -22,6 +23,7 @@ from tunewright.core.tensors import Batch, Decoder
 from tunewright.models import allocator, attention, dropout, last_layer
 from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
 from tunewright.models.last_layer import LastLayer
+from tunewright.models.prefixes import Sharing, shared
 from tunewright.models.products import Products
 from tunewright.models.vocabulary import Vocabulary
 
@@ -117,15 +119,39 @@ class ModelForward:
     def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
         """(U,) what predicting each target costs, in nats; a vocabulary's scores are made a block at a time."""
         batch = batch.to(self.device)
-        if self.vocabulary is None:
-            scores = self(batch, nudge)
-            return F.cross_entropy(scores, batch.targets, label_smoothing=smoothing, reduction="none")
-        if not len(batch.positions) and not self.model.training:
+        if self.vocabulary is not None and not len(batch.positions) and not self.model.training:
             return torch.zeros(0)
+        return self.cost(self.states(batch, nudge), batch.targets, smoothing)
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        """(U, D) hidden states of the supervised tokens where scores are over a vocabulary; elsewhere the scores."""
+        if self.vocabulary is None:
+            return self(batch, nudge)
+        batch = batch.to(self.device)
         with self._nudged(nudge), self._autocast():
-            rows = self._rows(batch)
-            dtype = torch.bfloat16 if self.precision == "bfloat16" else rows.dtype
-            return self.vocabulary.losses(rows, batch.targets, smoothing, dtype)
+            return self._rows(batch)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(u, C) from some units' states (u, D), as a call gives them."""
+        if self.vocabulary is None:
+            return states
+        with self._autocast():
+            scores = self.vocabulary.scores(states)
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """(u,) what predicting the targets (u,) costs, from the states (u, D)."""
+        targets = targets.to(states.device)
+        if self.vocabulary is None:
+            return F.cross_entropy(states, targets, label_smoothing=smoothing, reduction="none")
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else states.dtype
+        with self._autocast():
+            return self.vocabulary.losses(states, targets, smoothing, dtype)
+
+    def embeddings(self) -> Tensor:
+        """(V, D) the table of token embeddings, with what has been learnt in it."""
+        table: Tensor = self.inner.get_input_embeddings().weight
+        return table
 
     def _width(self) -> int:
         """How many scores a unit has."""
@@ -142,11 +168,16 @@ class ModelForward:
         with torch.no_grad(), self._autocast():
             if self.layout == "packed":
                 hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
-                return pool(hidden, batch.lengths, "mean").float()
-            tokens, mask, _ = self._pad(batch)
-            hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            flat = hidden[mask.bool()]
-            return pool(flat, batch.lengths, "mean").float()
+            else:
+                tokens, mask, _ = self._pad(batch)
+                hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+            return pool(hidden, batch.lengths, "mean").float()
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
+        batch = batch.to(self.device)
+        with torch.no_grad(), self._autocast():
+            return self._rows(batch).float()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -222,8 +253,14 @@ class ModelForward:
             places = batch.positions - torch.constant_pad_nd(batch.ends(), (1, 0))[sequences] + _DECODER_SIDE
             self.draws.begin(_keys(batch), sequences, places)
             return hidden.index_select(0, batch.positions)
+        chosen = batch.positions
         if self.layout == "packed":
-            packing = attention.Packing.of(batch.lengths, self.device)
+            sharing = self._sharing(batch)
+            if sharing is None:
+                packing = attention.Packing.of(batch.lengths, self.device)
+            else:
+                packing, chosen = attention.Packing.sharing(sharing), sharing.of[chosen]
+                batch = replace(batch, tokens=batch.tokens[sharing.take], types=None)
             hidden, owners, places = self._hidden(batch, packing), packing.owners, packing.places
         else:
             tokens, mask, types = self._pad(batch)
@@ -233,9 +270,19 @@ class ModelForward:
             hidden = out.last_hidden_state[mask.bool()]
             owners = torch.arange(len(mask), device=self.device).repeat_interleave(mask.sum(1))
             places = (mask.cumsum(1) - 1)[mask.bool()]
-        chosen = batch.positions
         self.draws.begin(_keys(batch), owners[chosen], places[chosen])  # of the dropout that the head may hold
         return hidden.index_select(0, chosen)
+
+    def _sharing(self, batch: Batch) -> Sharing | None:
+        """Which prompts of the batch are read once, where that is exact."""
+        causal = self.head is not None and self.head.pooling == "last" and self.device.type == "cpu"
+        windows = getattr(self.inner.config, "sliding_window", None) is not None
+        double = next(self.model.parameters()).dtype == torch.float64  # the kernel is float32's
+        if not causal or windows or double or not attention.flash_works():
+            return None
+        drops = self.model.training and any(isinstance(m, dropout.KeyedDropout) and m.p for m in self.model.modules())
+        keys = _keys(batch)
+        return shared(batch.tokens, batch.lengths, keys.tolist() if drops and keys is not None else None)
 
     def _decoded(self, batch: Batch, read: Decoder) -> Tensor:
         """(T, D) hidden states of an encoder-decoder's decoder, its sequences end to end."""

@@ -12,96 +12,28 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tunewright.core.errors import DataError, Problem, RecipeError, listed
+from tunewright.core.errors import DataError, Problem, listed
 from tunewright.models import allocator, cache
-from tunewright.models.beams import Beams
+from tunewright.models.options import Generation
 from tunewright.models.products import Products, works
-from tunewright.models.sampling import Draw, History, Rules
+from tunewright.models.search import Item, Search
 from tunewright.models.stops import Texts
 
+__all__ = ["BUDGET", "Generated", "Generation", "Prompt", "generate", "generating"]
+
 BUDGET = 32768
-Method = Literal["greedy", "sampling", "beam"]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How texts are made.
-
-    Args:
-        max_new_tokens: the most tokens of a text; one that the model's own limit cuts shorter is marked so too.
-        method: "greedy" takes the best token, "sampling" draws one, "beam" keeps the `beams` best beginnings.
-        temperature: scores are divided by it before a draw; sampling only, as are the next two.
-        top_k: a draw is among the so many best tokens; 0 for all.
-        top_p: a draw is among the fewest tokens that hold this share of the probability.
-        beams: beginnings kept by beam search.
-        length_penalty: a finished text's log-probability is divided by its tokens to this power; above 0 longer ones
-            gain. Beam search only.
-        repetition_penalty: scores of tokens that came before, the prompt included, are made worse by this factor.
-        no_repeat_ngram: no run of so many tokens comes twice, the prompt included; 0 for no such rule.
-        stop: strings that end a text and are not part of it.
-
-    Raises:
-        RecipeError: a value that is not allowed; all of them at once.
-    """
-
-    max_new_tokens: int = 128
-    method: Method = "greedy"
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    beams: int = 4
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    stop: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        def whole(value: Any) -> bool:
-            return isinstance(value, int) and not isinstance(value, bool)
-
-        def number(value: Any) -> bool:
-            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-        stop: Any = self.stop
-        allowed = {
-            "max_new_tokens": ("a whole number, 1 or more", whole(self.max_new_tokens) and self.max_new_tokens > 0),
-            "method": ("greedy, sampling or beam", self.method in ("greedy", "sampling", "beam")),
-            "temperature": ("a number above 0", number(self.temperature) and self.temperature > 0),
-            "top_k": ("a whole number, 0 or more", whole(self.top_k) and self.top_k >= 0),
-            "top_p": ("a number above 0, at most 1", number(self.top_p) and 0 < self.top_p <= 1),
-            "beams": ("a whole number, 1 or more", whole(self.beams) and self.beams > 0),
-            "length_penalty": ("a number", number(self.length_penalty)),
-            "repetition_penalty": ("a number above 0", number(self.repetition_penalty) and self.repetition_penalty > 0),
-            "no_repeat_ngram": ("a whole number, 0 or more", whole(self.no_repeat_ngram) and self.no_repeat_ngram >= 0),
-            "stop": (
-                "strings that are not empty",
-                isinstance(stop, tuple | list) and all(isinstance(s, str) and s for s in stop),
-            ),
-        }
-        wrong = [
-            Problem(where=f"generation.{name}", found=repr(getattr(self, name)), allowed=what)
-            for name, (what, holds) in allowed.items()
-            if not holds
-        ]
-        if wrong:
-            raise RecipeError(*wrong)
-        object.__setattr__(self, "stop", tuple(stop))
-
-    @property
-    def width(self) -> int:
-        """Beams of each text; 1 without beam search. One beam is greedy."""
-        return self.beams if self.method == "beam" else 1
+PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "t5", "mt5", "bart"})
+"""Families that need no autocast where their linear layers are laid out: all other operations take mixed precisions."""
 
 
 @dataclass(frozen=True)
@@ -135,20 +67,6 @@ class Steps(Protocol):
     def open(self, prompts: Sequence[Tensor], needs: Sequence[int]) -> Tensor: ...
     def step(self, tokens: Tensor, parents: Tensor | None) -> Tensor: ...
     def keep(self, order: Sequence[int]) -> None: ...
-
-
-@dataclass
-class _Item:
-    """One prompt at work. `place`: which of the prompts. `past`: what penalties look back on."""
-
-    place: int
-    id: str
-    prompt: Tensor
-    past: Tensor
-    room: int
-    tokens: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-    done: bool = False
 
 
 def generate(
@@ -205,6 +123,8 @@ def generating(
     if not prompts:
         return
     outer: Any = model
+    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
+        raise NotImplementedError("texts of a model with learnt prompts or prefixes")
     inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
     waiting = _items(inner, prompts, options)
     with _prepared(model, inner, precision):
@@ -218,7 +138,7 @@ def generating(
             yield from finished
 
 
-def _items(inner: Any, prompts: Sequence[Prompt], options: Generation) -> list[_Item]:
+def _items(inner: Any, prompts: Sequence[Prompt], options: Generation) -> list[Item]:
     """Longest prompts first."""
     config, device = inner.config, next(inner.parameters()).device
     limit = int(getattr(config, "max_position_embeddings", None) or 0)
@@ -244,7 +164,7 @@ def _items(inner: Any, prompts: Sequence[Prompt], options: Generation) -> list[_
         tokens = torch.as_tensor(prompt.tokens, dtype=torch.int64).to(device)
         used = 1 if both else len(tokens)
         room = min(options.max_new_tokens, limit - used) if limit else options.max_new_tokens
-        items.append(_Item(place, prompt.id, tokens, tokens, room))
+        items.append(Item(place, prompt.id, tokens, tokens, room))
     return sorted(items, key=lambda item: -len(item.prompt))
 
 
@@ -256,7 +176,8 @@ def _prepared(model: nn.Module, inner: Any, precision: str) -> Iterator[None]:
     allocator.settle()
     narrow = precision == "bfloat16"
     laid = narrow and device.type == "cpu" and works()
-    autocast = torch.autocast(device.type, torch.bfloat16) if narrow and not laid else None
+    plain = laid and inner.config.model_type in PLAIN
+    autocast = torch.autocast(device.type, torch.bfloat16) if narrow and not plain else None
     was, configs = model.training, {m: m.__dict__["config"] for m in inner.modules() if "config" in m.__dict__}
     copies: dict[int, Any] = {}
     forward = inner.__dict__.get("forward")
@@ -283,17 +204,17 @@ class _Run:
     """What waits, what is at work, and one step of it all."""
 
     def __init__(
-        self, inner: Any, waiting: list[_Item], options: Generation, seed: int, texts: Texts, end: Sequence[int],
+        self, inner: Any, waiting: list[Item], options: Generation, seed: int, texts: Texts, end: Sequence[int],
         precision: str, budget: int,
     ) -> None:  # fmt: skip
         device, room = waiting[0].prompt.device, max(item.room for item in waiting)
-        self.waiting, self.items, self.texts, self.end = waiting, list[_Item](), texts, frozenset(end)
+        self.waiting, self.items, self.texts, self.end = waiting, list[Item](), texts, frozenset(end)
         self.steps = _steps(inner, options.width, room, precision == "bfloat16", budget, device)
         if inner.config.is_encoder_decoder:
             start = torch.tensor([self.steps.start], device=device)  # type: ignore[attr-defined]
             for item in waiting:
                 item.past = start
-        self.search = _Search(options, seed, sorted(self.end), room, texts, _forced(inner), device)
+        self.search = Search(options, seed, sorted(self.end), room, texts, _forced(inner), device)
         self._needs = [self.steps.need(len(item.prompt), item.room) for item in waiting]
 
     @property
@@ -348,102 +269,6 @@ class _Run:
         return Generated(item.id, tuple(tokens), text, not (ended or stopped), item.seconds)
 
 
-class _Search:
-    """Scores in, tokens out: greedy, drawn or by beams, after the rules. `tokens`, `parents` (N, W) are the latest."""
-
-    def __init__(
-        self, options: Generation, seed: int, end: Sequence[int], room: int, texts: Texts,
-        forced: tuple[int | None, int | None], device: torch.device,
-    ) -> None:  # fmt: skip
-        self.rules = Rules(options.repetition_penalty, options.no_repeat_ngram)
-        self.history = History(device)
-        self.forced_first, self.forced_last = forced
-        self.texts, self.room, self.items = texts, room, list[_Item]()
-        self.end, self.width = frozenset(end), options.width
-        self.draw = Draw(seed, options.temperature, options.top_k, options.top_p)
-        self.drawn = options.method == "sampling"
-        self.beams = Beams(options.beams, options.length_penalty, end, room, device) if options.width > 1 else None
-        self.tokens = torch.zeros(0, self.width, dtype=torch.int64, device=device)
-        self.parents: Tensor | None = None
-
-    def extend(self, items: Sequence[_Item]) -> None:
-        """New texts behind the others."""
-        self.items += items
-        if self.rules.look_back:
-            self.history.extend([item.past for item in items for _ in range(self.width)], self.room)
-        if self.beams is not None:
-            self.beams.extend([item.room for item in items])
-
-    def advance(self, first: int, scores: Tensor) -> None:
-        """The next tokens of the texts from `first` on, by their scores (n W, V), or (n, V) where they are new."""
-        if self.beams is not None:
-            self._beams(self.beams, first, scores)
-            return
-        items = self.items[first:]
-        if self.rules.look_back or self.drawn:
-            scores = scores.float()
-        scores = self._forced(self.rules(scores, self.history, first), items)
-        if self.drawn:
-            chosen = self.draw(scores, [i.id for i in items], [len(i.tokens) for i in items])
-        else:
-            chosen = scores.argmax(-1)
-        if self.rules.look_back:
-            self.history.append(first, chosen)
-        self.tokens = torch.cat([self.tokens[:first], chosen[:, None]]) if first else chosen[:, None]
-        for item, token in zip(items, chosen.tolist(), strict=True):
-            item.tokens.append(token)
-            item.done = token in self.end or len(item.tokens) >= item.room or self.texts.stops(item.tokens)
-
-    def _beams(self, beams: Beams, first: int, scores: Tensor) -> None:
-        items = self.items[first:]
-        logs = torch.log_softmax(scores.float(), -1)
-        if len(logs) < len(items) * self.width:  # all beams of a new text are equal
-            logs = logs.repeat_interleave(self.width, 0)
-        logs = self.rules(logs, self.history, first * self.width)
-        logs = self._forced(logs, [item for item in items for _ in range(self.width)])
-        done = beams.advance(first, logs, self._stops if self.texts.stop else None)
-        if self.rules.look_back:
-            rows = torch.arange(first, len(self.items), device=logs.device)[:, None] * self.width
-            self.history.append(
-                first * self.width, beams.tokens[first:].reshape(-1), (rows + beams.parents[first:]).reshape(-1)
-            )
-        self.tokens, self.parents = beams.tokens, beams.parents
-        for item, is_done in zip(items, done.tolist(), strict=True):
-            item.tokens.append(0)  # counts the steps
-            item.done = is_done
-
-    def _stops(self, text: int, tokens: list[int]) -> bool:
-        return self.texts.stops(tokens)
-
-    def _forced(self, scores: Tensor, items: Sequence[_Item]) -> Tensor:
-        """Some encoder-decoders have a first token (a language) or a last one that is not theirs to choose."""
-        for token, rows in (
-            (self.forced_first, [row for row, item in enumerate(items) if not item.tokens]),
-            (self.forced_last, [row for row, item in enumerate(items) if len(item.tokens) == item.room - 1]),
-        ):
-            if token is not None and rows:
-                scores = scores.clone()
-                scores[rows] = float("-inf")
-                scores[rows, token] = 0.0
-        return scores
-
-    def keep(self, order: Sequence[int]) -> None:
-        """Text `order[i]` goes on in place i."""
-        picked = torch.tensor(list(order), dtype=torch.int64, device=self.tokens.device)
-        self.items = [self.items[i] for i in order]
-        self.tokens = self.tokens[picked]
-        if self.rules.look_back:
-            rows = picked[:, None] * self.width + torch.arange(self.width, device=picked.device)
-            self.history.keep(rows.reshape(-1))
-        if self.beams is not None:
-            self.beams.keep(picked)
-            self.parents = self.beams.parents
-
-    def result(self, row: int) -> list[int]:
-        """The tokens of a text, its end token included."""
-        return self.items[row].tokens if self.beams is None else self.beams.result(row)
-
-
 def _steps(inner: Any, width: int, room: int, narrow: bool, budget: int, device: torch.device) -> Steps:
     if inner.config.is_encoder_decoder:
         from tunewright.models.sources import Sources
@@ -451,7 +276,11 @@ def _steps(inner: Any, width: int, room: int, narrow: bool, budget: int, device:
         return Sources(inner, width, room, budget, device)
     from tunewright.models.decoding import Decoder
 
-    return Decoder(inner, width, narrow and device.type == "cpu", budget, device)
+    config = inner.config
+    heads = getattr(config, "num_attention_heads", 1)
+    queries = width * heads // (getattr(config, "num_key_value_heads", None) or heads)
+    # one query a head is a product of a matrix and a vector, which is faster in float32
+    return Decoder(inner, width, narrow and device.type == "cpu" and queries > 1, budget, device)
 
 
 def _forced(inner: Any) -> tuple[int | None, int | None]:

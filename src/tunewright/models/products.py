@@ -20,16 +20,19 @@ _ROWS = 4096  # for how many tokens at once the weights are laid out; other numb
 
 
 class _Laid:
-    """One linear layer's product; `gelu` says that exact GELU follows. Weights are laid out at the first call."""
+    """One linear layer's product; `gelu` says that exact GELU follows, `turned` that its weight is (in, out).
 
-    def __init__(self, layer: nn.Linear, gelu: bool = False) -> None:
-        self.layer, self.gelu = layer, gelu
+    Weights are laid out at the first call.
+    """
+
+    def __init__(self, layer: Any, gelu: bool = False, turned: bool = False) -> None:
+        self.layer, self.gelu, self.turned = layer, gelu, turned
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._weight is None:
-            self._weight = _lay(self.layer.weight)
+            self._weight = _lay(self.layer.weight.t() if self.turned else self.layer.weight)
             self._bias = None if self.layer.bias is None else self.layer.bias.detach().bfloat16()
         return _product(x.bfloat16(), self._weight, self._bias, self.gelu)
 
@@ -67,8 +70,9 @@ def works() -> bool:
 class Products:
     """Inside (`with`), the model's linear layers use weights laid out once; for bfloat16 on a CPU without a graph.
 
-    A layer is left as it is where it is not a plain nn.Linear. Costs a second copy of their weights in bfloat16 (2 bytes
-    a parameter), which autocast would make as well; it lives as long as this object, for weights that do not change.
+    A layer is left as it is where it is neither a plain nn.Linear nor GPT-2's Conv1D. Costs a second copy of their weights
+    in bfloat16 (2 bytes a parameter), which autocast would make as well; it lives as long as this object, for weights
+    that do not change.
 
     Args:
         model: whose layers; what holds them (LoRA, say) goes on calling them.
@@ -86,6 +90,8 @@ class Products:
                 self.laid[module] = _Laid(fused.dense, gelu=True)
             elif type(module) is nn.Linear and module.weight.device.type == "cpu":
                 self.laid[module] = _Laid(module)
+            elif _is_conv1d(module) and next(module.parameters()).device.type == "cpu":
+                self.laid[module] = _Laid(module, turned=True)
         if embeddings is not None:
             self.laid[embeddings] = _narrow(embeddings)
 
@@ -96,6 +102,12 @@ class Products:
     def __exit__(self, *_: object) -> None:
         for module in self.laid:
             module.__dict__.pop("forward", None)
+
+
+def _is_conv1d(module: nn.Module) -> bool:
+    from transformers.pytorch_utils import Conv1D
+
+    return type(module) is Conv1D
 
 
 def _narrow(embeddings: nn.Module) -> Callable[..., Tensor]:

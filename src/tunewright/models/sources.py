@@ -110,7 +110,8 @@ class Sources:
 
     def _layers(self) -> int:
         config = self.inner.config
-        return int(getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", 0))
+        layers: int = getattr(config, "num_decoder_layers", None) or config.decoder_layers
+        return layers
 
     def _forward(self, tokens: Tensor) -> Tensor:
         out = self.inner(

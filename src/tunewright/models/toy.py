@@ -56,6 +56,19 @@ class Toy(nn.Module):
             self.norm, self.classifier = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, classes)
 
     def forward(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
+        return self.scores(self.states(batch, nudge))
+
+    def scores(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(states)
+        return scores
+
+    def cost(self, states: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        return F.cross_entropy(self.scores(states), targets, label_smoothing=smoothing, reduction="none")
+
+    def embeddings(self) -> Tensor:
+        return self.embed.weight
+
+    def states(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
         lengths = batch.lengths
         x = self.embed(batch.tokens)
         if nudge is not None:
@@ -80,8 +93,8 @@ class Toy(nn.Module):
             hidden = self._body(padded, allowed)[allowed]
         if batch.unit != "token":
             hidden = hidden[batch.ends() - 1]
-        scores: Tensor = self.classifier(self.norm(hidden[batch.positions]))
-        return scores
+        chosen: Tensor = self.norm(hidden[batch.positions])
+        return chosen
 
     def _body(self, x: Tensor, allowed: Tensor) -> Tensor:
         x = x + self.where.weight[: x.shape[1]]
@@ -90,8 +103,7 @@ class Toy(nn.Module):
         return x
 
     def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-        scores = self(batch, nudge)
-        return F.cross_entropy(scores, batch.targets, label_smoothing=smoothing, reduction="none")
+        return self.cost(self.states(batch, nudge), batch.targets, smoothing)
 
     def nudge_like(self, batch: Batch) -> Tensor:
         return torch.zeros(len(batch.tokens), WIDTH, dtype=self.embed.weight.dtype)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tunewright.reporting import distributions
 from tunewright.reporting.formatting import compact, count, number, shortened
-from tunewright.reporting.loading import mapping, rows, string
+from tunewright.reporting.values import mapping, rows, string
 
 TARGETS, BARS = 24, 200
 """How many targets are drawn, and how many bars a histogram has, at most."""
@@ -40,17 +40,26 @@ def _amount(one: Mapping[str, Any]) -> Amount:
         ("highest", compact(one.get("high"))),
         ("standard deviation", compact(one.get("sd"))),
     ]
-    return Amount(name, facts, _histogram(name, mapping(one.get("histogram"))))
+    return Amount(name, facts, _histogram(name, one.get("histogram")))
 
 
-def _histogram(name: str, found: Mapping[str, Any]) -> Markup | None:
-    """None where the edges do not rise or do not fit the counts."""
+def bars(value: Any) -> tuple[list[float], list[int]] | None:
+    """Edges and counts of a histogram; None where the edges do not rise or do not fit the counts."""
+    found = mapping(value)
     edges, counts = ([number(x) for x in _list(found.get(key))] for key in ("edges", "counts"))
     steps = [x for x in edges if x is not None]
     heights = [int(x) for x in counts if x is not None and x >= 0]
     whole = len(steps) == len(edges) == len(heights) + 1 == len(counts) + 1
     if not whole or not 0 < len(heights) <= BARS or any(b <= a for a, b in pairwise(steps)):
         return None
+    return steps, heights
+
+
+def _histogram(name: str, value: Any) -> Markup | None:
+    found = bars(value)
+    if found is None:
+        return None
+    steps, heights = found
     at = max(range(len(heights)), key=lambda k: heights[k])
     told = (
         f"{count(sum(heights))} rows in {count(len(heights))} stretches; the fullest, from {compact(steps[at])} to "

@@ -14,10 +14,10 @@ from markupsafe import Markup
 from tunewright.reporting import charts, distributions
 from tunewright.reporting.figures import Figure, metric_title, read_interval, write_figure
 from tunewright.reporting.formatting import ABSENT, compact, count, number, shortened
-from tunewright.reporting.loading import mapping, rows, string, strings
 from tunewright.reporting.results import contender_title, contenders, tuned
 from tunewright.reporting.svg import domain
 from tunewright.reporting.tasks import MULTILABEL, REGRESSION, task_of
+from tunewright.reporting.values import mapping, rows, string, strings
 
 OPEN, MOST = 40, 200
 """How many labels or targets stand in the page at once, and at all."""

@@ -12,9 +12,9 @@ from tunewright.reporting import charts
 from tunewright.reporting.charts import Axes, Bin, Interval
 from tunewright.reporting.figures import Figure, write_figure
 from tunewright.reporting.formatting import count, number, percent
-from tunewright.reporting.loading import mapping, rows
 from tunewright.reporting.results import tuned
 from tunewright.reporting.tasks import CLASSIFICATION, task_of
+from tunewright.reporting.values import mapping, rows
 
 
 @dataclass(frozen=True)

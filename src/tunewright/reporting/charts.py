@@ -156,6 +156,8 @@ def curves(frame: Frame, series: Sequence[Series]) -> Markup:
     xs = [x for one in drawn for x, _ in one.points]
     ys = [y for one in drawn for _, y in one.points]
     low, high = domain(ys)
+    if frame.from_zero and max(ys) > 0:
+        high = 1.06 * max(ys)
     low = 0.0 if frame.from_zero else low if frame.low is None else max(low, frame.low)
     high = high if frame.high is None else min(high, frame.high)
     across = Scale(min(xs), max(xs), LEFT, RIGHT)

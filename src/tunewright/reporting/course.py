@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tunewright.reporting import charts
+from tunewright.reporting import charts, objectives
 from tunewright.reporting.charts import Frame, Series
 from tunewright.reporting.figures import DECIMALS, metric_title, unit_of, write_metric
 from tunewright.reporting.formatting import (
@@ -20,20 +20,11 @@ from tunewright.reporting.formatting import (
     number,
     percent,
 )
-from tunewright.reporting.loading import RunFiles, mapping, rows, string
+from tunewright.reporting.loading import RunFiles
+from tunewright.reporting.objectives import Panel, panel, percent_axis, points_of, smooth
 from tunewright.reporting.results import contender_title
-from tunewright.reporting.svg import smoothed
 from tunewright.reporting.tasks import task_of
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One chart with its heading, its legend (name, style) and a sentence."""
-
-    heading: str
-    legend: Sequence[tuple[str, str]]
-    chart: Markup
-    note: str = ""
+from tunewright.reporting.values import mapping, rows, string
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ class Course:
 def course(files: RunFiles) -> Course:
     """All panels that the history and the evaluations allow; none where both are missing."""
     best = best_step(files)
-    found = [_loss(files, best), _metrics(files, best), _rate(files), _norm(files)]
+    found = [_loss(files, best), *objectives.panels(files), _metrics(files, best), _rate(files), _norm(files)]
     names = sorted({name for row in files.evaluations for name in mapping(row.get("metrics"))})
     columns: list[str] = [name for name in ("loss", *task_of(files.evidence).watched) if name in names]
     columns += [name for name in names if name not in columns][: 6 - len(columns)]
@@ -57,7 +48,7 @@ def course(files: RunFiles) -> Course:
         [panel for panel in found if panel is not None],
         ["Step", "Epoch", *("Loss" if name == "loss" else metric_title(name) for name in columns)],
         [_validation(row, columns, best) for row in files.evaluations[:200]],
-        _facts(mapping(files.run.get("training"))),
+        _facts(files),
     )
 
 
@@ -76,40 +67,30 @@ def _validation(row: Mapping[str, Any], columns: Sequence[str], best: float | No
     return cells, best is not None and number(row.get("step")) == best
 
 
-def _points(lines: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any]) -> list[tuple[float, float]]:
-    found = ((number(row.get("step")), number(value(row))) for row in lines)
-    return sorted({x: y for x, y in found if x is not None and y is not None}.items())
-
-
 def _metric(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda row: mapping(row.get("metrics")).get(name)
 
 
 def _loss(files: RunFiles, best: float | None) -> Panel | None:
-    raw = _points(files.history, lambda row: row.get("loss"))
-    held = _points(files.evaluations, _metric("loss"))
+    raw = points_of(files.history, lambda row: row.get("loss"))
+    held = points_of(files.evaluations, _metric("loss"))
     if not raw and not held:
         return None
-    smooth, span = _smooth(raw)
-    series = [Series("training, each step", "raw", raw), Series("training, smoothed", "tuned", smooth)]
+    smoothly, span = smooth(raw)
+    series = [Series("training, each step", "raw", raw), Series("training, smoothed", "tuned", smoothly)]
     series.append(Series("validation", "held", held, dots=True))
-    ends = f"Training loss from {decimal(smooth[0][1])} to {decimal(smooth[-1][1])}. " if smooth else ""
+    ends = f"Training loss from {decimal(smoothly[0][1])} to {decimal(smoothly[-1][1])}. " if smoothly else ""
     told = f"Validation loss from {decimal(held[0][1])} to {decimal(held[-1][1])}." if held else "No validation loss."
     frame = Frame("Loss over training", ends + told, best=best, from_zero=True)
     note = f"Smoothed: exponential moving average over about {span:.0f} steps." if raw else ""
-    return _panel("Loss", frame, series, note)
-
-
-def _smooth(raw: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], float]:
-    span = max(1.0, min(50.0, len(raw) / 12))
-    return list(zip((x for x, _ in raw), smoothed([y for _, y in raw], span), strict=True)), span
+    return panel("Loss", frame, series, note)
 
 
 def _metrics(files: RunFiles, best: float | None) -> Panel | None:
     names = {name for row in files.evaluations for name in mapping(row.get("metrics"))}
     chosen = _watched(task_of(files.evidence).watched, names)
     series = [
-        Series(metric_title(name), style, _points(files.evaluations, _metric(name)), dots=True)
+        Series(metric_title(name), style, points_of(files.evaluations, _metric(name)), dots=True)
         for name, style in chosen.items()
     ]
     if not any(one.points for one in series):
@@ -123,57 +104,51 @@ def _metrics(files: RunFiles, best: float | None) -> Panel | None:
     low, high = (0.0, 1.0) if shares and unit_of(next(iter(chosen))) in ("share", "correlation") else (None, None)
     write = compact if next(iter(chosen)) in DECIMALS else percent_axis
     frame = Frame("Validation metrics over training", told, write, best, low=low, high=high)
-    return _panel("Validation metrics", frame, series)
+    return panel("Validation metrics", frame, series)
 
 
 def _watched(task: Sequence[str], names: set[str]) -> dict[str, str]:
     """The metrics that are drawn, on one axis, with their styles: the task's, else the first that there is."""
     chosen = dict(zip(task, ("tuned", "held"), strict=False))
     found = {name: style for name, style in chosen.items() if name in names}
+    if not task:
+        shares = sorted(name for name in names if name.rpartition(".")[2].rpartition("/")[2] not in DECIMALS)
+        return {name: f"part-{k}" for k, name in enumerate(shares[: objectives.MOST], 1)}
     other = sorted(names - DECIMALS) or sorted(names - {"loss"})
     return found or dict.fromkeys(other[:1], "tuned")
 
 
-def percent_axis(value: float) -> str:
-    """An axis label in whole percent, or with one decimal where that matters."""
-    return percent(value, 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1)
-
-
 def _rate(files: RunFiles) -> Panel | None:
-    found = _points(files.history, lambda row: row.get("rate"))
+    found = points_of(files.history, lambda row: row.get("rate"))
     if not found:
         return None
     peak = max(y for _, y in found)
     told = f"Highest {compact(peak)}, last {compact(found[-1][1])}."
     frame = Frame("Learning rate over training", told, from_zero=True)
-    return _panel("Learning rate", frame, [Series("learning rate", "tuned", found)])
+    return panel("Learning rate", frame, [Series("learning rate", "tuned", found)])
 
 
 def _norm(files: RunFiles) -> Panel | None:
-    found = _points(files.history, lambda row: row.get("gradient_norm"))
+    found = points_of(files.history, lambda row: row.get("gradient_norm"))
     if not found:
         return None
     ordered = sorted(y for _, y in found)
     middle, top = ordered[len(ordered) // 2], ordered[-1]
     frame = Frame("Gradient norm over training", f"Median {compact(middle)}, highest {compact(top)}.", from_zero=True)
-    return _panel(
-        "Gradient norm", frame, [Series("each step", "raw", found), Series("smoothed", "tuned", _smooth(found)[0])]
+    return panel(
+        "Gradient norm", frame, [Series("each step", "raw", found), Series("smoothed", "tuned", smooth(found)[0])]
     )
 
 
-def _panel(heading: str, frame: Frame, series: Sequence[Series], note: str = "") -> Panel:
-    legend = [(one.name, one.style) for one in series if one.points]
-    if frame.best is not None:
-        legend.append((f"weights kept (step {count(frame.best)})", "best"))
-    return Panel(heading, legend, charts.curves(frame, series), note or frame.description)
-
-
-def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(files: RunFiles) -> list[tuple[str, str]]:
+    training = mapping(files.run.get("training"))
     if not training:
         return []
     stopped = training.get("stopped_early")
     facts = [("Optimizer steps", count(training.get("steps"))), ("Epochs", compact(training.get("epochs")))]
     facts += [("Examples seen", count(training.get("examples"))), ("Tokens seen", count(training.get("tokens")))]
+    learnt = objectives.supervised(files.history)
+    facts += [("Tokens learnt from", count(learnt))] if learnt else []
     facts.append(("Stopped early", "yes" if stopped is True else "no" if stopped is False else "not recorded"))
     return facts
 
@@ -190,6 +165,8 @@ class Cost:
 SPEEDS = {
     "train_examples_per_second": "Training, examples a second",
     "train_tokens_per_second": "Training, tokens a second",
+    "train_supervised_tokens_per_second": "Training, supervised tokens a second",
+    "generated_tokens_per_second": "Generation, tokens a second",
     "predict_examples_per_second": "Prediction, examples a second",
 }
 

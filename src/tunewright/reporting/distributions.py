@@ -1,4 +1,4 @@
-"""Charts of numbers rather than of shares: gold against answer, and how a target's values are spread."""
+"""Charts of numbers rather than of shares: gold against answer, how values and margins are spread, differences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from tunewright.reporting.charts import LEFT, RIGHT, TOP
+from tunewright.reporting.charts import LEFT, RIGHT, TOP, Interval
 from tunewright.reporting.formatting import compact, count
 from tunewright.reporting.svg import Scale, element, label, picture, segment, share, ticks
 
@@ -54,3 +54,43 @@ def histogram(edges: Sequence[float], counts: Sequence[int], title: str, descrip
         parts.append(label(across(tick), foot + 18, compact(tick), anchor=anchor))
     parts.append(label(2.0, 12, f"rows (most: {count(most)})", anchor="start", class_="unit"))
     return picture(title, description, height, *parts)
+
+
+def margins(edges: Sequence[float], counts: Sequence[int], tuned: bool, title: str, description: str) -> Markup:
+    """Bars of margins around a marked zero: those at or below it are wrong and drawn in another shade, with words."""
+    height, foot = 190, 148
+    low, high = min(edges[0], 0.0), max(edges[-1], 0.0)
+    across, up = Scale(low, high, 2.0, 98.0), Scale(0, max(*counts, 1), 0, foot - 44)
+    parts = []
+    for left, right, found in zip(edges, edges[1:], counts, strict=False):
+        if found > 0:
+            x, tall = across(left), max(1.5, up(found))
+            kind = "pile wrong" if right <= 0 else "pile right" if tuned else "pile"
+            width = max(0.3, across(right) - x - 0.35)
+            parts.append(element("rect", x=share(x), y=foot - tall, width=share(width), height=tall, class_=kind))
+    zero = across(0.0)
+    parts += [segment(2.0, foot, 98.0, foot, "axis"), segment(zero, 22, zero, foot, "zero")]
+    for tick in ticks(low, high, 5):
+        anchor = "start" if across(tick) < 4 else "end" if across(tick) > 96 else "middle"
+        parts.append(label(across(tick), foot + 18, compact(tick), anchor=anchor))
+    if zero > 22:
+        parts.append(label(zero, 14, "← rejected preferred", anchor="end", class_="unit", dx=-7))
+    if zero < 78:
+        parts.append(label(zero, 14, "chosen preferred →", anchor="start", class_="unit", dx=7))
+    parts.append(label(50.0, height - 4, f"margin (fullest bar: {count(max(*counts, 0))} items)", class_="unit"))
+    return picture(title, description, height, *parts)
+
+
+def change(interval: Interval, axis: tuple[float, float], outcome: str, title: str) -> Markup:
+    """One row of a forest plot of differences: a line for the interval, a square, and a line at zero."""
+    scale = Scale(*axis, 2.0, 98.0)
+    parts = [segment(scale(tick), 0, scale(tick), 40, "grid") for tick in ticks(*axis)]
+    parts.append(segment(scale(0.0), 0, scale(0.0), 40, "zero"))
+    if interval.low is not None and interval.high is not None:
+        left, right = scale(interval.low), scale(interval.high)
+        parts.append(segment(left, 20, right, 20, f"whisker {outcome}"))
+        parts += [segment(end, 14, end, 26, f"whisker {outcome}") for end in (left, right)]
+    if interval.value is not None:
+        square = element("rect", x=-6, y=14, width=12, height=12, class_=f"mark {outcome}")
+        parts.append(element("svg", square, x=share(scale(interval.value)), y=0, overflow="visible"))
+    return picture(title, "", 40, *parts, class_="strip")

@@ -7,11 +7,17 @@ from typing import Any
 
 from tunewright.reporting.charts import Interval
 from tunewright.reporting.formatting import ABSENT, decimal, difference, measured, number, percent, points
-from tunewright.reporting.loading import mapping, string
+from tunewright.reporting.values import mapping, string
 
 TITLES = {
+    "bits_per_byte": "Bits per byte (lower is better)",
+    "perplexity": "Perplexity (lower is better)",
     "accuracy": "Accuracy",
+    "margin": "Margin of the rewards",
     "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1, entities",
+    "precision": "Precision, entities",
+    "recall": "Recall, entities",
     "f1_macro": "F1, macro",
     "f1_micro": "F1, micro",
     "f1_weighted": "F1, weighted",
@@ -36,10 +42,22 @@ TITLES = {
     "log_loss": "Log loss (lower is better)",
     "brier": "Brier score (lower is better)",
     "ece": "Calibration error, ECE (lower is better)",
+    "loss": "Loss, nats a token (lower is better)",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "exact_match": "Exact match",
+    "length_ratio": "Length ratio (output to gold)",
 }
 """Metrics in the order in which they are shown; others follow under their own names."""
 
 WITHIN = {
+    "f1": "entity F1",
+    "precision": "entity precision",
+    "recall": "entity recall",
     "f1_micro": "micro F1",
     "f1_macro": "macro F1",
     "f1_samples": "F1 per item",
@@ -47,16 +65,43 @@ WITHIN = {
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
     "r2": "R²",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
 }
 """Names within a sentence that are not the title in small letters."""
 
-SCALED = frozenset({"mae", "rmse", "mse"})
-"""Metrics in the unit of the target (or its square), whatever its size."""
+SCALED = frozenset({"mae", "rmse", "mse", "perplexity", "margin"})
+"""Metrics in a unit of their own (the target's, its square, tokens, rewards), whatever its size."""
 
-DECIMALS = frozenset({"mcc", "roc_auc", "pr_auc", "log_loss", "brier", "loss", "pearson", "spearman", "r2"}) | SCALED
+HUNDREDTHS = frozenset({"bleu", "chrf"})
+"""Metrics that run from 0 to 100 by custom."""
+
+DECIMALS = (
+    frozenset(
+        {
+            "bits_per_byte",
+            "length_ratio",
+            "mcc",
+            "roc_auc",
+            "pr_auc",
+            "log_loss",
+            "brier",
+            "loss",
+            "pearson",
+            "spearman",
+            "r2",
+        }
+    )
+    | SCALED
+    | HUNDREDTHS
+)
 """Metrics that are written as plain numbers; all others are shares, written as percentages."""
 
-LOWER = frozenset({"log_loss", "brier", "ece", "loss", "hamming_loss"}) | SCALED
+LOWER = frozenset({"log_loss", "brier", "ece", "loss", "hamming_loss", "bits_per_byte"}) | SCALED - {"margin"}
 """Metrics of which less is better."""
 
 
@@ -78,6 +123,8 @@ def write_metric(name: str, value: Any) -> str:
     """A metric's value as it is printed: a percentage, or a plain number."""
     if name in SCALED:
         return measured(value)
+    if name in HUNDREDTHS:
+        return decimal(value, 1)
     return decimal(value) if name in DECIMALS else percent(value)
 
 
@@ -85,6 +132,8 @@ def write_change(name: str, value: Any) -> str:
     """A difference of two values of a metric: in percentage points, or in the metric's own unit."""
     if name in SCALED:
         return measured(value, sign=True)
+    if name in HUNDREDTHS:
+        return difference(value, 1)
     return difference(value) if name in DECIMALS else points(value)
 
 

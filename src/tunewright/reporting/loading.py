@@ -1,7 +1,6 @@
 """Reads a run folder into plain values. Only `evidence.json` is indispensable; any other gap is named.
 
-Nothing here trusts the shape of a file: `mapping`, `rows` and `string` give an empty value for a wrong one, so that the
-report shows a gap where a file has one.
+Nothing here trusts the shape of a file: the report shows a gap where a file has one.
 """
 
 from __future__ import annotations
@@ -15,25 +14,36 @@ from typing import Any
 
 from tunewright.core.errors import Problem, RunDamaged
 from tunewright.reporting.formatting import clean
+from tunewright.reporting.tasks import parts_of
+from tunewright.reporting.values import mapping, rows, string
 
 VERSION = 1
 """The version of evidence.json that this report can read."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_FOLDER = re.compile(r"\w[\w .-]*")
 
 
 @dataclass(frozen=True)
 class Item:
-    """The text of one row, where it stood in the user's file, and its second text where it is a pair."""
+    """The text of one row, where it stood in the user's file, its second text where it is a pair, and its answer.
+
+    `raw` is the text as it is, where offsets in it would not be those in `text`.
+    """
 
     text: str
     place: str
     pair: str | None = None
+    label: str | None = None
+    raw: str = ""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run folder holds, as read. `missing` names each file that is absent or damaged, with the reason."""
+    """What a run folder holds, as read. `missing` names each file that is absent or damaged, with the reason.
+
+    `parts` are the tasks of a run of several, by name: each with evidence, items, card and ledger of its own.
+    """
 
     name: str
     evidence: Mapping[str, Any]
@@ -45,32 +55,7 @@ class RunFiles:
     items: Mapping[str, Item] = field(default_factory=dict)
     recipe: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def rows(value: Any) -> list[Mapping[str, Any]]:
-    """The JSON objects of a list; what is not an object is left out."""
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-
-
-def string(value: Any, otherwise: str = "") -> str:
-    """A JSON value as printable text; null gives `otherwise`."""
-    if value is None:
-        return otherwise
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict | list):
-        return clean(json.dumps(value, ensure_ascii=False, sort_keys=True))
-    return str(value)
-
-
-def strings(value: Any) -> list[str]:
-    """A JSON list as printable texts."""
-    return [string(entry) for entry in value] if isinstance(value, list) else []
+    parts: Mapping[str, RunFiles] = field(default_factory=dict)
 
 
 def load(folder: Path) -> RunFiles:
@@ -82,16 +67,34 @@ def load(folder: Path) -> RunFiles:
     evidence = _evidence(folder)
     missing: dict[str, str] = {}
     split = string(evidence.get("split"), "test")
+    parts = {name: _part(folder, name, part) for name, part in parts_of(evidence).items()}
+    own = not parts or (folder / "data/card.json").exists()
     return RunFiles(
         name=clean(folder.resolve().name),
         evidence=evidence,
         run=_object(folder, "run.json", missing),
-        ledger=_object(folder, "data/ledger.json", missing),
-        card=_object(folder, "data/card.json", missing),
+        ledger=_object(folder, "data/ledger.json", missing) if own else {},
+        card=_object(folder, "data/card.json", missing) if own else {},
         history=_lines(folder, "history.jsonl", missing),
         evaluations=_lines(folder, "evaluations.jsonl", missing),
-        items=_items(folder, split, _wanted(evidence), missing),
+        items={} if parts else _items(folder, "data", split, _wanted(evidence), missing),
         recipe=_text(folder, "recipe.yaml", missing),
+        missing=missing,
+        parts=parts,
+    )
+
+
+def _part(folder: Path, name: str, evidence: Mapping[str, Any]) -> RunFiles:
+    """One task of several: its data lie in a folder of its own, data/NAME, or beside those of the others."""
+    missing: dict[str, str] = {}
+    own = f"data/{name}" if _FOLDER.fullmatch(name) and (folder / "data" / name).is_dir() else "data"
+    split = string(evidence.get("split"), "test")
+    return RunFiles(
+        name=name,
+        evidence=evidence,
+        ledger={} if own == "data" else _object(folder, f"{own}/ledger.json", missing),
+        card={} if own == "data" else _object(folder, f"{own}/card.json", missing),
+        items=_items(folder, own, split, _wanted(evidence), missing),
         missing=missing,
     )
 
@@ -112,7 +115,7 @@ def _evidence(folder: Path) -> Mapping[str, Any]:
     if found.get("version") != VERSION:
         wrong = f"version {found.get('version')!r}"
         raise RunDamaged(_damage(path, wrong, _again(folder), allowed=f"version {VERSION}"))
-    if not rows(found.get("contenders")):
+    if not rows(found.get("contenders")) and not parts_of(found):
         raise RunDamaged(_damage(path, "names no contender", _again(folder), allowed="a list `contenders`"))
     return found
 
@@ -188,22 +191,31 @@ def _row(line: bytes) -> Mapping[str, Any] | None:
 
 def _wanted(evidence: Mapping[str, Any]) -> set[str]:
     flips = mapping(evidence.get("flips"))
-    groups = (evidence.get("mistakes"), flips.get("gained"), flips.get("lost"))
+    groups = (evidence.get("mistakes"), flips.get("gained"), flips.get("lost"), evidence.get("samples"))
     return {string(row.get("id")) for group in groups for row in rows(group)}
 
 
-def _items(folder: Path, split: str, wanted: set[str], missing: dict[str, str]) -> dict[str, Item]:
+def quoted(folder: Path, evidence: Mapping[str, Any]) -> dict[str, Item]:
+    """The rows that the evidence of one task quotes, by id; those that are not in the run folder are absent."""
+    return _items(folder, "data", string(evidence.get("split"), "test"), _wanted(evidence), {})
+
+
+def _items(folder: Path, place: str, split: str, wanted: set[str], missing: dict[str, str]) -> dict[str, Item]:
     """Only the rows that the report quotes are kept, so that a large split costs no memory."""
+    name = f"{place}/{split}.jsonl"
     if not _PLAIN_NAME.fullmatch(split):
-        missing[f"data/{split}.jsonl"] = "has a name that is not a split's"
+        missing[name] = "has a name that is not a split's"
         return {}
     found: dict[str, Item] = {}
-    for row in _lines(folder, f"data/{split}.jsonl", missing):
+    for row in _lines(folder, name, missing):
         identity = string(row.get("id"))
         if identity in wanted:
             source = mapping(row.get("source"))
             line = f"line {string(source['line'])}" if "line" in source else ""
             place = ", ".join(part for part in (string(source.get("file")), line) if part)
             pair = None if row.get("pair") is None else string(row["pair"])
-            found[identity] = Item(text=string(row.get("text")), place=place, pair=pair)
+            label = None if row.get("label") is None else string(row["label"])
+            text = row.get("text")
+            raw = text if isinstance(text, str) and "\r\n" in text else ""
+            found[identity] = Item(string(text), place, pair, label, raw)
     return found

@@ -10,10 +10,13 @@ from markupsafe import Markup
 
 from tunewright.reporting import charts
 from tunewright.reporting.amounts import Amount, amounts, per_item
+from tunewright.reporting.conversations import summary
+from tunewright.reporting.entities import scheme
+from tunewright.reporting.excerpts import Quote, quote
 from tunewright.reporting.formatting import compact, count, day, number, percent, shortened, size
-from tunewright.reporting.loading import RunFiles, mapping, rows, string, strings
-from tunewright.reporting.quotes import Quote, quote
-from tunewright.reporting.tasks import MULTILABEL, task_of
+from tunewright.reporting.loading import RunFiles
+from tunewright.reporting.tasks import CONVERSATIONS, MULTILABEL, TOKEN_CLASSIFICATION, task_of
+from tunewright.reporting.values import mapping, rows, string, strings
 
 EXAMPLES, DEFECTS = 5, 40
 """How many examples a defect and how many defects are shown at most."""
@@ -74,12 +77,13 @@ def data_card(files: RunFiles) -> DataCard:
     lengths = (
         f"median {count(length.get('median'))}, 95% of the texts up to {count(length.get('p95'))}, "
         f"longest {count(length.get('max'))} {unit}"
-        if length
+        if length and not mapping(card.get("characters"))
         else ""
     )
     splits = mapping(card.get("splits"))
     task, labels = task_of(files.evidence), rows(card.get("classes"))
-    most = LABELS if task is MULTILABEL else len(labels)
+    labels = labels or [{**one, "label": one.get("type")} for one in rows(card.get("types"))]
+    most = LABELS if task in (MULTILABEL, TOKEN_CLASSIFICATION) else len(labels)
     return DataCard(
         stages=stages,
         balanced=bool(stages) and not any(stage.fault for stage in stages),
@@ -89,10 +93,10 @@ def data_card(files: RunFiles) -> DataCard:
         used=count(card.get("rows")),
         method=string(splits.get("method")),
         lengths=lengths,
-        defects=[_defect(one) for one in rows(card.get("defects"))[:DEFECTS]],
+        defects=[_defect(one, task.name in CONVERSATIONS) for one in rows(card.get("defects"))[:DEFECTS]],
         heading=task.labels,
         unlisted=count(len(labels) - most) if len(labels) > most else "",
-        per_item=per_item(card.get("labels_per_item")),
+        per_item=per_item(card.get("labels_per_item")) or scheme(card),
         amounts=amounts(card.get("targets")),
     )
 
@@ -147,13 +151,14 @@ def _classes(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, st
     return result
 
 
-def _defect(one: Mapping[str, Any]) -> Defect:
+def _defect(one: Mapping[str, Any], chat: bool) -> Defect:
     examples = []
     for example in rows(one.get("examples"))[:EXAMPLES]:
         line = f"line {string(example['line'])}" if "line" in example else ""
         place = ", ".join(part for part in (shortened(string(example.get("file")), 60), line) if part)
         detail = shortened(string(example.get("detail")), 160)
-        examples.append((place, quote(string(example.get("text")), 160, 600), detail))
+        text = string(example.get("text"))
+        examples.append((place, quote(summary(text) if chat else text, 160, 600), detail))
     code = string(one.get("code"))
     return Defect(string(one.get("title"), code), code, count(one.get("count")), string(one.get("done")), examples)
 

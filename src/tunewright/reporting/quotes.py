@@ -6,29 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.reporting.formatting import boundary, compact, count, percent, script_language
-from tunewright.reporting.loading import Item, RunFiles, mapping, rows, string, strings
+from tunewright.reporting.conversations import summary
+from tunewright.reporting.excerpts import Quote, quote
+from tunewright.reporting.formatting import compact, count, percent
+from tunewright.reporting.loading import Item, RunFiles
 from tunewright.reporting.results import contender_title
-from tunewright.reporting.tasks import MULTILABEL, REGRESSION, task_of
+from tunewright.reporting.tasks import CONVERSATIONS, MULTILABEL, REGRESSION, task_of
+from tunewright.reporting.values import mapping, rows, string, strings
 
 MISTAKES, FLIPS, SHOWN = 30, 20, 12
 """How many are quoted at most, and how many mistakes stand there without unfolding."""
-
-VISIBLE, KEPT = 220, 2000
-"""Characters shown at once, and quoted at all: thirty hostile texts must not make the file grow beyond its limit."""
-
-
-@dataclass(frozen=True)
-class Quote:
-    """A text cut into what is shown and what unfolds; `language` helps the browser with Chinese, Japanese, Korean."""
-
-    head: str
-    tail: str
-    length: str
-    cut: bool
-    language: str | None
-    found: bool
-
 
 NAMES, TARGETS = 12, 8
 """Labels and targets named at most under one text."""
@@ -48,7 +35,8 @@ class Part:
 class Mistake:
     """One item with what was right and what was said, by whom.
 
-    `second` is the second text of a pair. `parts`, where there are any, stand in place of gold and output.
+    `second` is the second text of a pair. `parts`, where there are any, stand in place of gold and output, `marked` in
+    place of the text: it with the spans of either side (`entities.Marked`).
     """
 
     quote: Quote
@@ -60,6 +48,7 @@ class Mistake:
     id: str
     second: Quote | None = None
     parts: Sequence[Part] = ()
+    marked: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)
@@ -71,15 +60,6 @@ class Flips:
     lost: Sequence[Mistake]
     gained_total: str
     lost_total: str
-
-
-def quote(text: str, visible: int = VISIBLE, kept: int = KEPT) -> Quote:
-    """Split a text for reading; never inside one visible sign."""
-    whole = text.strip() or "(empty text)"
-    language = script_language(whole)
-    end = boundary(whole, kept)
-    edge = boundary(whole[:end], visible) if len(whole) > visible + 40 else end
-    return Quote(whole[:edge], whole[edge:end], count(len(whole)), end < len(whole), language, True)
 
 
 def mistakes(files: RunFiles) -> list[Mistake]:
@@ -130,19 +110,22 @@ def flips(files: RunFiles) -> Flips | None:
     if not found:
         return None
     gained, lost = rows(found.get("gained")), rows(found.get("lost"))
+    chat = task_of(files.evidence).name in CONVERSATIONS
     return Flips(
         contender_title(files.evidence, found.get("against")),
-        [_mistake(files.items, row) for row in gained[:FLIPS]],
-        [_mistake(files.items, row) for row in lost[:FLIPS]],
+        [_mistake(files.items, row, chat=chat) for row in gained[:FLIPS]],
+        [_mistake(files.items, row, chat=chat) for row in lost[:FLIPS]],
         count(found.get("gained_total", len(gained))),
         count(found.get("lost_total", len(lost))),
     )
 
 
-def _mistake(items: Mapping[str, Item], row: Mapping[str, Any], parts: Sequence[Part] = ()) -> Mistake:
+def _mistake(
+    items: Mapping[str, Item], row: Mapping[str, Any], parts: Sequence[Part] = (), chat: bool = False
+) -> Mistake:
     identity = string(row.get("id"))
     item = items.get(identity)
-    shown = quote(item.text) if item else Quote("", "", "0", False, None, False)
+    shown = quote(summary(item.text) if chat else item.text) if item else Quote("", "", "0", False, None, False)
     return Mistake(
         quote=shown,
         gold=_said(row.get("gold"), "(no label)"),

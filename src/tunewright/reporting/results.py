@@ -37,8 +37,8 @@ from tunewright.reporting.formatting import (
     percent,
     shortened,
 )
-from tunewright.reporting.loading import mapping, rows, string, strings
 from tunewright.reporting.tasks import ladder
+from tunewright.reporting.values import mapping, rows, string, strings
 
 WORDS = {"better": "Better", "worse": "Worse", "can't tell": "Can’t tell"}
 SIGNS = {"better": "▲", "worse": "▼", "can't tell": "≈"}

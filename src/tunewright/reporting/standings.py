@@ -4,17 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tunewright.reporting.figures import LOWER, write_metric
-from tunewright.reporting.formatting import ABSENT, count
-from tunewright.reporting.loading import mapping, rows, string
-from tunewright.reporting.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, task_of
+from tunewright.reporting.answers import rival
+from tunewright.reporting.conversations import summary
+from tunewright.reporting.corpus import corpus
+from tunewright.reporting.figures import LOWER, write_change, write_metric
+from tunewright.reporting.formatting import ABSENT, count, shortened
+from tunewright.reporting.loading import quoted
+from tunewright.reporting.replies import untuned
+from tunewright.reporting.results import contender_title, tuned
+from tunewright.reporting.tasks import (
+    CHAT,
+    CLASSIFICATION,
+    LANGUAGE_MODELING,
+    MULTILABEL,
+    PREFERENCE,
+    REGRESSION,
+    REPLIES,
+    REWARD,
+    SEQ2SEQ,
+    TOKEN_CLASSIFICATION,
+    parts_of,
+    task_of,
+)
+from tunewright.reporting.values import mapping, rows, string
 
 LADDERS = {
     CLASSIFICATION.name: ("accuracy", "f1_macro", "log_loss"),
     MULTILABEL.name: ("f1_micro", "f1_macro", "subset_accuracy"),
     REGRESSION.name: ("pearson", "spearman", "mae"),
+    TOKEN_CLASSIFICATION.name: ("f1", "precision", "recall"),
+    CHAT.name: ("loss", "rougeL", "bleu", "chrf"),
+    SEQ2SEQ.name: ("chrf", "bleu", "rougeL", "loss"),
+    LANGUAGE_MODELING.name: ("bits_per_byte", "perplexity"),
+    PREFERENCE.name: ("accuracy", "margin"),
+    REWARD.name: ("accuracy", "margin"),
 }
 NAMES = {
     "f1_micro": "micro F1",
@@ -29,6 +55,15 @@ NAMES = {
     "r2": "R²",
     "support": "items",
     "f1": "F1",
+    "bits_per_byte": "bits a byte",
+    "loss": "loss a token",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "exact_match": "exact match",
 }
 MOST = 12
 """Labels or targets that a terminal shows."""
@@ -80,7 +115,7 @@ def ladder(evidence: Mapping[str, Any]) -> Table:
 def _leading(evidence: Mapping[str, Any]) -> list[str]:
     """The metrics of the ladder; where the verdict goes by another, that one leads, except in classification."""
     task = task_of(evidence)
-    names = list(LADDERS[task.name])
+    names = list(LADDERS.get(task.name, task.ladder))
     deciding = string(mapping(evidence.get("verdict")).get("metric"))
     if task is CLASSIFICATION or not deciding:
         return names
@@ -94,13 +129,17 @@ def _rung(name: str, one: Mapping[str, Any]) -> tuple[bool, float]:
 
 
 def parts(evidence: Mapping[str, Any]) -> Table | None:
-    """The tuned model's figures for its most frequent labels, or for each of several targets; else None."""
+    """The tuned model's figures for its most frequent labels or types, or for each of several targets; else None."""
     task = task_of(evidence)
-    tuned = next((one for one in rows(evidence.get("contenders")) if one.get("role") == "tuned"), {})
-    labels, targets = rows(tuned.get("per_label")), rows(tuned.get("per_target"))
+    ours = next((one for one in rows(evidence.get("contenders")) if one.get("role") == "tuned"), {})
+    labels, targets = rows(ours.get("per_label")), rows(ours.get("per_target"))
     if task is MULTILABEL and labels:
         labels.sort(key=lambda one: -(one.get("support") or 0))
         return _parts(labels, "label", ("support", "precision", "recall", "f1"))
+    if task is TOKEN_CLASSIFICATION and rows(ours.get("per_type")):
+        found = sorted(rows(ours.get("per_type")), key=lambda one: -(one.get("support") or 0))
+        found = [{**one, "entities": one.get("support")} for one in found]
+        return _parts(found, "type", ("entities", "precision", "recall", "f1"))
     if task is REGRESSION and len(targets) > 1:
         return _parts(targets, "target", ("pearson", "spearman", "mae", "rmse"))
     return None
@@ -108,10 +147,77 @@ def parts(evidence: Mapping[str, Any]) -> Table | None:
 
 def _parts(found: Sequence[Mapping[str, Any]], key: str, columns: Sequence[str]) -> Table:
     lines = [
-        [string(one.get(key)), *(count(one.get(n)) if n == "support" else written(n, one.get(n)) for n in columns)]
+        [
+            string(one.get(key)),
+            *(count(one.get(n)) if n in ("support", "entities") else written(n, one.get(n)) for n in columns),
+        ]
         for one in found[:MOST]
     ]
     return Table([key, *map(named, columns)], lines, left=max(0, len(found) - MOST))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of generated texts: what was asked, and (who, what was said) of the gold and of two contenders."""
+
+    asked: str
+    said: Sequence[tuple[str, str]]
+    of: int
+
+
+def sample(evidence: Mapping[str, Any], folder: Path | None = None, characters: int = 320) -> Sample | None:
+    """The first sample of a task that generates texts; None where there is none. `folder`: the run with its rows."""
+    found = rows(evidence.get("samples"))
+    if not found or task_of(evidence).name not in REPLIES:
+        return None
+    one, outputs = found[0], mapping(found[0].get("outputs"))
+    item = None if folder is None else quoted(folder, evidence).get(string(one.get("id")))
+    asked = "" if item is None else summary(item.text) if task_of(evidence) is CHAT else item.text
+    names = [name for name in (string(tuned(evidence).get("name")), untuned(evidence)) if name in outputs]
+    said = [("gold", string(one.get("gold")))]
+    said += [(contender_title(evidence, name), string(outputs[name])) for name in names]
+    cut = [(who, shortened(text.strip(), characters) or "(empty)") for who, text in said]
+    return Sample(shortened(asked.strip(), characters), cut, len(found))
+
+
+def tasks(evidence: Mapping[str, Any]) -> Table | None:
+    """A task a line, where the evidence is of several."""
+    lines = []
+    for name, part in parts_of(evidence).items():
+        verdict = mapping(part.get("verdict"))
+        lead = string(verdict.get("metric")) or task_of(part).ladder[0]
+        metrics = [mapping(one.get("metrics")).get(lead) for one in (tuned(part), rival(part))]
+        cells = [written(lead, metrics[0]), spread(lead, metrics[0]), written(lead, metrics[1])]
+        lines.append([name, string(verdict.get("outcome"), "no verdict"), named(lead), *cells])
+    columns = ["task", "verdict", "by", "tuned", "interval", "baseline"]
+    return Table(columns, lines[:MOST], left=max(0, len(lines) - MOST)) if lines else None
+
+
+def transfer(evidence: Mapping[str, Any]) -> Table | None:
+    """Each task alone against together, where the evidence has it."""
+    found = rows(evidence.get("transfer"))
+    lines = []
+    for one in found[:MOST]:
+        name, change = string(one.get("metric")), mapping(one.get("difference"))
+        ends = [write_change(name, change.get(end)) for end in ("low", "high")]
+        sides = [written(name, one.get(side)) for side in ("alone", "together")]
+        difference = f"{write_change(name, change.get('value'))} ({ends[0]} to {ends[1]})"
+        lines.append([string(one.get("task")), named(name), *sides, difference, string(one.get("verdict"), ABSENT)])
+    columns = ["task", "by", "alone", "together", "difference", "together is"]
+    return Table(columns, lines, left=max(0, len(found) - MOST)) if lines else None
+
+
+def texts(facts: Mapping[str, Any]) -> list[str]:
+    """Lines of `check` on texts that are no classes: their form, turns, lengths."""
+    found = corpus(facts)
+    said = (f"{title[:1].lower()}{title[1:].replace(',', '')} {value}" for title, value in found.facts)
+    lines = ["texts:   " + "; ".join(said)] if found.facts else []
+    for _, columns, table in found.tables:
+        for name, cells in table:
+            each = ", ".join(f"{head.lower()} {cell}" for head, cell in zip(columns, cells, strict=True))
+            unit = "" if "Bytes" in columns else " characters"
+            lines.append(f"{name.lower() + ':':<9}".ljust(len(name) + 2) + each + unit)
+    return lines
 
 
 def reached(row: Mapping[str, Any]) -> tuple[str, str]:

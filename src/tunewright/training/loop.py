@@ -28,6 +28,7 @@ from tunewright.core.tensors import (
     Report,
     Term,
 )
+from tunewright.training.once import Once
 
 Totals = Mapping[str, int]
 
@@ -89,33 +90,6 @@ def count(window: Sequence[Batch]) -> dict[str, int]:
     for batch in window:
         totals.update({str(unit): n for unit, n in batch.counts().items()})
     return {**totals, "step": 1}
-
-
-class Once:
-    """A forward that remembers its pass over a batch as it is, so that a second objective has it for nothing."""
-
-    def __init__(self, forward: Forward) -> None:
-        self.forward = forward
-        self._scores: dict[int, tuple[Batch, Tensor]] = {}
-        self._losses: dict[tuple[int, float], tuple[Batch, Tensor]] = {}
-
-    def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
-        if nudge is not None:
-            return self.forward(batch, nudge)
-        if id(batch) not in self._scores:
-            self._scores[id(batch)] = (batch, self.forward(batch))
-        return self._scores[id(batch)][1]
-
-    def losses(self, batch: Batch, nudge: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-        if nudge is not None:
-            return self.forward.losses(batch, nudge, smoothing)
-        known = (id(batch), smoothing)
-        if known not in self._losses:
-            self._losses[known] = (batch, self.forward.losses(batch, None, smoothing))
-        return self._losses[known][1]
-
-    def nudge_like(self, batch: Batch) -> Tensor:
-        return self.forward.nudge_like(batch)
 
 
 def _share(term: Term, totals: Totals) -> Tensor:

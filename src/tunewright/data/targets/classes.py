@@ -12,11 +12,11 @@ from tunewright.core.records import Record
 from tunewright.data.journal import Draft, Journal
 from tunewright.data.rows import Columns, UnfitError, as_text
 from tunewright.data.targets.names import FEW, near_labels, not_in_train, unknown, unused
-from tunewright.data.targets.protocol import Settled, most_frequent, too_few
+from tunewright.data.targets.protocol import ByColumns, Settled, most_frequent, too_few
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(ByColumns):
     """A record's label is the class itself; the classes are sorted."""
 
     columns: Columns = Columns("text")

@@ -21,14 +21,14 @@ from tunewright.data.rows import Columns, UnfitError, as_text
 from tunewright.data.targets import joined
 from tunewright.data.targets.classes import class_name
 from tunewright.data.targets.names import FEW, near_labels, not_in_train, unknown, unused
-from tunewright.data.targets.protocol import Settled, most_frequent, read_answers, too_few
+from tunewright.data.targets.protocol import ByColumns, Settled, most_frequent, read_answers, too_few
 
 YES = frozenset({"1", "1.0", "true", "yes"})
 NO = frozenset({"0", "0.0", "false", "no"})
 
 
 @dataclass(frozen=True)
-class LabelSets:
+class LabelSets(ByColumns):
     """A record's label is a JSON array of sorted, distinct names: `["anger","joy"]`.
 
     `separator` and `lists` (whether the cells are lists) are found out by `settle` where the separator is not given.

@@ -16,7 +16,7 @@ from tunewright.core.errors import Problem, listed
 from tunewright.core.records import Record
 from tunewright.data.journal import Draft, Journal
 from tunewright.data.rows import Columns, UnfitError, as_text
-from tunewright.data.targets.protocol import Settled, read_answers, too_few
+from tunewright.data.targets.protocol import ByColumns, Settled, read_answers, too_few
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NO_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -31,7 +31,7 @@ _BINS = 20
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(ByColumns):
     """A record's label is a JSON array of one number a target: `[3.5]`."""
 
     columns: Columns

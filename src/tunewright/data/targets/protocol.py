@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 from tunewright.core.errors import Problem, counted, listed
-from tunewright.core.records import Record
-from tunewright.data.journal import Draft, Journal
-from tunewright.data.rows import Table, UnfitError
+from tunewright.core.records import Record, content_id
+from tunewright.data.folders import Member, members
+from tunewright.data.journal import Draft, Journal, folded
+from tunewright.data.rows import Form, Reader, Table, UnfitError
+from tunewright.data.tables import open_table
 
 Pick = Callable[[Any], tuple[str, str | None, str | None]]
 """A row's cells to its text, its label and its second text; raises UnfitError."""
@@ -44,6 +47,43 @@ class Target(Protocol):
     @property
     def conflict(self) -> str:
         """The reason code of one text with several answers."""
+        ...
+
+    @property
+    def needs_label(self) -> bool:
+        """Whether rows without a label are kept aside; what needs none learns the text itself."""
+        ...
+
+    def files(self, path: Path) -> list[Member]:
+        """The files to read for a path of the recipe.
+
+        Raises:
+            DataError: nothing there that can be read.
+        """
+        ...
+
+    def table(self, member: Member, form: Form, only: tuple[str, ...] | None) -> Table:
+        """One of these files as a table; `only` are the columns that will be asked for, where they are known."""
+        ...
+
+    def reader(self, sample: Sequence[Mapping[str, Any]], file: str) -> Reader | None:
+        """How rows such as these are read as a whole; None where the text and label columns are all there is to read.
+
+        Raises:
+            DataError: they cannot be rows of this kind.
+        """
+        ...
+
+    def read_as(self, forms: Sequence[str]) -> Target:
+        """The target that knows in which forms its rows stood."""
+        ...
+
+    def tidy(self, draft: Draft, mend: Callable[[str], str]) -> None:
+        """Pass every text of a row through `mend`, and set the comparison key."""
+        ...
+
+    def shown(self, text: str) -> str:
+        """A record's text as people read it."""
         ...
 
     def cell(self, value: Any, names: tuple[str, ...] | None) -> str | None:
@@ -103,6 +143,32 @@ class Target(Protocol):
     def card(self, splits: Mapping[str, Sequence[Record]], names: Sequence[str]) -> dict[str, Any]:
         """What the data card says of the answers."""
         ...
+
+
+class ByColumns:
+    """What all kinds share whose rows are a text, maybe a second one, and label columns."""
+
+    needs_label: bool = True
+
+    def files(self, path: Path) -> list[Member]:
+        return members(path)
+
+    def table(self, member: Member, form: Form, only: tuple[str, ...] | None) -> Table:
+        return open_table(member.path, form, only)
+
+    def reader(self, sample: Sequence[Mapping[str, Any]], file: str) -> Reader | None:
+        return None
+
+    def read_as(self, forms: Sequence[str]) -> Self:
+        return self
+
+    def tidy(self, draft: Draft, mend: Callable[[str], str]) -> None:
+        draft.text = mend(draft.text)
+        draft.pair = None if draft.pair is None else mend(draft.pair)
+        draft.key = content_id(folded(draft.text), None if draft.pair is None else folded(draft.pair))
+
+    def shown(self, text: str) -> str:
+        return text
 
 
 @runtime_checkable

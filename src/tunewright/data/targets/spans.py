@@ -23,14 +23,14 @@ from tunewright.data.journal import Draft, Journal, folded
 from tunewright.data.rows import Columns, Table, UnfitError, as_text
 from tunewright.data.tag_schemes import broken, scheme_of, spans_of
 from tunewright.data.targets.names import FEW, near_labels, not_in_train, unknown, unused
-from tunewright.data.targets.protocol import Pick, Read, Settled, most_frequent, too_few
+from tunewright.data.targets.protocol import ByColumns, Pick, Read, Settled, most_frequent, too_few
 
 OFFSETS = "offsets"
 """What stands in the card in place of a scheme where the spans were given by their offsets."""
 
 
 @dataclass(frozen=True)
-class Spans:
+class Spans(ByColumns):
     """A record's label is a JSON array of sorted spans that do not overlap: `[[0,2,"NAME"],[5,8,"ORG"]]`.
 
     `scheme` is that of the tags, found out by `settle`.

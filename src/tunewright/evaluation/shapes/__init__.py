@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tunewright.core.outcomes import Floats, Judged, Texts
 from tunewright.evaluation.compare import Plan
 from tunewright.evaluation.scoring import Draws
-from tunewright.evaluation.shapes import classification, likelihoods, margins, multilabel, regression, texts
+from tunewright.evaluation.shapes import classification, entities, likelihoods, margins, multilabel, regression, texts
 from tunewright.metrics import Task, task_of
 
 
@@ -60,6 +60,7 @@ SHAPES: dict[str, Shape] = {
     "classification": classification,
     "multilabel": multilabel,
     "regression": regression,
+    "token_classification": entities,
     "language_modeling": likelihoods,
     **texts.SHAPES,
     **margins.SHAPES,
