@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from causal_jobs import SHAPES, make_model, make_tokenizer
 from causal_rows import sources
 from contract import CausalSettings, Finish, Outcome, Probe, Ticks, tokens_digest
-
-Group = Sequence[Any]
-"""The Examples of one prompt: tokens of the prompt, then those of one answer, which alone are supervised."""
-
-
-def whole(group: Group) -> Any:
-    """A batch in which every answer has the prompt before it: each sequence is computed whole."""
-    from tunewright.encoding import pack
-
-    return pack(list(group))
-
-
-def once() -> Callable[[Group], Any] | None:
-    """What makes a batch of a group in which the prompt is computed once; None as long as the engine has no such call.
-
-    THE PLACE TO FILL IN: return a function that takes the group's Examples and gives the Batch that `ModelForward`
-    computes so. All else is ready: the ratio is measured and the gates are checked as soon as this returns one.
-    """
-    return None
-
-
-def available(request: dict[str, Any]) -> dict[str, Any]:
-    """Whether prompts can be computed once."""
-    there = once() is not None
-    return {"there": there, "reason": "" if there else "the engine has no call yet that computes a shared prompt once"}
 
 
 def prepare(request: dict[str, Any]) -> dict[str, Any]:
@@ -66,28 +41,23 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def contend(request: dict[str, Any]) -> dict[str, Any]:
-    """Train on one group a step, `ADAPTATION/whole` or `ADAPTATION/once`.
-
-    Raises:
-        NotImplementedError: prompts cannot be computed once.
-    """
+    """Train on one group a step, `ADAPTATION/whole` or `ADAPTATION/once`: the same batches, shared prompts or not."""
     adaptation, how = request["contender"].split("/")
     settings = CausalSettings.from_json({**request["settings"], "adaptation": adaptation})
-    make = whole if how == "whole" else once()
-    if make is None:
-        raise NotImplementedError(available(request)["reason"])
     groups = json.loads(Path(request["rows"]).read_text(encoding="utf-8"))
-    outcome = _trained(groups, make, settings)
+    outcome = _trained(groups, how == "once", settings)
     return {**outcome.as_json(), "time_to_result": outcome.finish.at - request["started"]}
 
 
-def _trained(groups: list[dict[str, Any]], make: Callable[[Group], Any], settings: CausalSettings) -> Outcome:
+def _trained(groups: list[dict[str, Any]], sharing: bool, settings: CausalSettings) -> Outcome:
     began = time.perf_counter()
     import torch
 
+    from tunewright.encoding import pack
     from tunewright.training import train
 
     forward, objective, update, parameters = _engine(settings, len(groups))
+    forward.sharing = sharing
     examples = [
         [_example(f"{i}.{k}", g["prompt"], a) for k, a in enumerate(g["answers"])] for i, g in enumerate(groups)
     ]
@@ -95,7 +65,7 @@ def _trained(groups: list[dict[str, Any]], make: Callable[[Group], Any], setting
 
     def windows() -> Iterator[list[Any]]:
         for group in examples:
-            yield [make(group)]
+            yield [pack(group)]
 
     ticks, reports = Ticks(), list[Any]()
     began, cpu = time.perf_counter(), time.process_time()

@@ -4,8 +4,7 @@
 
 Eight answers of about 60 tokens to a prompt of 200; one prompt a step; the model of `causal_lm.py`. Both ways must
 give the same loss and gradient: gates at step 0 (1e-2, and 2% for the gradient) and over the curve. What is needed is
-a ratio of 1.8 in supervised tokens a second. Until the engine can compute a prompt once, that side is skipped, with
-the reason (`prefix_jobs.once` is the place where it comes in).
+a ratio of 1.8 in supervised tokens a second.
 """
 
 from __future__ import annotations
@@ -112,12 +111,7 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
     """
     if not ask(folder, {"jobs": "causal_jobs", "job": "device", "device": options.device})["there"]:
         raise SystemExit("PyTorch finds no CUDA device here: run this on a machine with a GPU, or with --device cpu")
-    found, sides = ask(folder, {"jobs": JOBS, "job": "available"}), list(options.contenders)
-    skipped = {} if found["there"] or "once" not in sides else {"once": found["reason"]}
-    for name, reason in skipped.items():
-        sides.remove(name)
-        console.print(f"{name}: skipped: {reason}", markup=False)
-    names = tuple(f"{a}/{side}" for a in options.adaptations for side in sides)
+    names = tuple(f"{a}/{side}" for a in options.adaptations for side in options.contenders)
     quick = {"peak_size": 256, "peak_repetitions": 3, "keep_drifted": True} if options.quick else {}
     rounds_, extra, seeds = (1, 0, 1) if options.quick else (options.rounds, options.extra_rounds, options.seeds)
     plan = Plan(JOBS, names, rounds_, extra, tuple(range(seeds)), device=options.device, **quick)  # type: ignore[arg-type]
@@ -136,7 +130,6 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
         "shape": shape,
         "settings": {**asdict(settings), "groups": options.groups, "prompt": options.prompt, "answer": options.answer},
         "plan": asdict(plan),
-        "skipped": skipped,
         "summary": summarise(rounds),
         "failures": {n: text for r in rounds for n, text in r.failures.items()},
         "rounds": [{**asdict(r), "drift": r.drift} for r in rounds],
@@ -155,19 +148,18 @@ def sections(document: dict[str, Any]) -> list[Section]:
 
 
 def facts(document: dict[str, Any]) -> list[str]:
-    """The machine, the model and what was skipped, a line each."""
+    """The machine and the model, a line each."""
     shape, settings = document["shape"], document["settings"]
     return [
         *machine_lines(document, ""),
         f"Model: a Llama of {shape['parameters']:,} parameters with random weights; {settings['groups']} prompts of "
         f"{settings['prompt']} tokens, one a step, {shape['answers']} answers of about {settings['answer']} tokens each",
-        *(f"Skipped: {name}: {reason}" for name, reason in document["skipped"].items()),
         *failure_lines(document),
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: everything ran or was skipped; 1: failed, or (strict) missed; 3: no round counts."""
+    """Exit code 0: everything ran; 1: failed, or (strict) missed; 3: no round counts."""
     options, console = parse(arguments), Console(width=None if sys.stdout.isatty() else 180)
     with tempfile.TemporaryDirectory(prefix="shared-prefix-") as folder:
         try:
