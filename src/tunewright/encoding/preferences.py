@@ -52,7 +52,9 @@ def preferences(
             sides[record.id] = _sides(record)
         except (ValueError, TypeError) as error:
             refused[record.id] = Refused(record.id, "form", str(error))
-    runs = iter(encoded([side for r in records for side in sides.get(r.id, ()) if side.learnt], template, written=written))
+    runs = iter(
+        encoded([side for r in records for side in sides.get(r.id, ()) if side.learnt], template, written=written)
+    )
     examples = []
     for record in records:
         if record.id not in sides:
