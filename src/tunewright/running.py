@@ -25,7 +25,7 @@ from tunewright.core.records import Record
 from tunewright.core.tensors import Report
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import Fit, Resumed, Validated, fit, opened, prepare_fit
+from tunewright.fitting import Fit, Resumed, Validated, fit, opened, prepare_fit, refuse_thumbs
 from tunewright.identity import absolute, base_model, identify, placed, refuse_another, with_rate
 from tunewright.kinds import Encoded, Kind, Left, begin, refusals
 from tunewright.models import rows
@@ -244,6 +244,7 @@ class _Job:
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}
         _enough(self.splits, self.recipe.task, left)
+        refuse_thumbs(self.recipe, self.encoded["train"].examples)
         loaded, limit, cut = self.kind.loaded, self.kind.limit, self.encoded["train"].cut
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
@@ -428,7 +429,9 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _enough(splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None) -> None:
+def _enough(
+    splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None
+) -> None:
     """Refuses a training set that teaches nothing and a test set that could prove nothing.
 
     Args:
