@@ -67,15 +67,10 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
     if not encoded.records:
         raise DataError(Problem(where=str(data), found=refusals({"test": encoded.left})))
     splits, items = {**splits, "test": encoded.records}, encoded.records
-    if recipe.task == "preference":  # a reward is measured from the base model
-        base, key = (
-            _base_of(run_folder, recipe, splits),
-            f"{RunFolder(run_folder).facts()['fingerprint']} {sha256(data)}",
-        )
-        encoded = base.ready({"test": encoded}, recipe, place / "reference", key)["test"]
-    tuned = Contender(
-        kind.judged(forward, encoded, "tuned", "test"), f"Fine-tuned {Path(recipe.model.name).name}", "tuned"
-    )
+    if recipe.task == "preference":
+        encoded = _referred(run_folder, recipe, splits, encoded, data)
+    told = kind.judged(forward, encoded, "tuned", "test")
+    tuned = Contender(told, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")
     made, missing = _baselines(run_folder, recipe, kind, splits)
     made.insert(0, tuned)
     for contender in made:
@@ -88,6 +83,15 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
                         "baselines_left_out": missing}  # fmt: skip
     write_json(place / "evidence.json", evidence)
     return place, evidence
+
+
+def _referred(
+    run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]], items: Encoded, data: Path
+) -> Encoded:
+    """The items with what the base model gives their replies, from which a policy's rewards are measured."""
+    known = f"{RunFolder(run_folder).facts().get('fingerprint')} {sha256(data)}"
+    place = run_folder / "evaluations" / data.stem / "reference"
+    return _base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
 
 
 def _baselines(
