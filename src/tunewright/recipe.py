@@ -377,8 +377,9 @@ def _several(value: Mapping[str, Any]) -> Recipe:
                                "baselines": own.evaluation.baselines}  # fmt: skip
         except RecipeError as error:
             problems += [placed_in(name, problem) for problem in error.problems]
-    mixing = value.get("mixing")
-    for key, family in (("weights", "weighting"), ("sampler", "mixture")) if isinstance(mixing, Mapping) else ():
+    asked = value.get("mixing")
+    mixing: Mapping[str, Any] = asked if isinstance(asked, Mapping) else {}
+    for key, family in (("weights", "weighting"), ("sampler", "mixture")):
         try:
             registry.build(family, _numbers(mixing.get(key) or MixingPart.model_fields[key].default), f"mixing.{key}")
         except RecipeError as error:

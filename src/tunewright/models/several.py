@@ -7,7 +7,7 @@ is trained, judged and saved as if it were alone. What is shared is one module i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,10 @@ class TaskForwards:
     """The forwards of several tasks over one body: a batch goes to its task's. Their dropouts draw from one place."""
 
     def __init__(
-        self, models: Mapping[str, Any], scales: Mapping[str, Scale], layout: Layout | None, precision: str
+        self,
+        models: Mapping[str, Any],
+        scales: Mapping[str, Scale], layout: Layout | None,
+        precision: Literal["float32", "bfloat16"],
     ) -> None:
         draws = dropout.Draws()
         self.forwards = {
