@@ -1,6 +1,7 @@
 """The command line: verbs, a recipe, `--set key=value`. Nothing heavy is imported before it is needed.
 
-Exit codes: 0 well, 2 recipe or option, 3 data, 4 model, 5 memory, 6 run, 7 storage, 8 not finite, 130 interrupted.
+Exit codes: 0 well, 1 a check of `selftest` failed, 2 recipe or option, 3 data, 4 model, 5 memory, 6 run, 7 storage, 8 not finite,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -85,6 +86,31 @@ def check(recipe: RecipeFile, change: Changes = [], folder: Folder = None, as_js
 
         screen.checked(found, recipe)
     raise typer.Exit(found.exit_code if found.errors else 0)
+
+
+@app.command()
+def selftest(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe in YAML; without one, small models on rows of every task.")
+    ] = None,
+    change: Changes = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """See that what training computes does not depend on how it is computed: on your model and rows, or on the toys."""
+    from tunewright.recipe import read
+
+    parsed = None if recipe is None else read(recipe, change)
+    from tunewright.selftesting import as_plain, selftest_toys
+    from tunewright.selftesting import selftest as look
+
+    results = selftest_toys() if recipe is None or parsed is None else look(parsed, recipe.parent)
+    if as_json:
+        said = as_plain(list(results))
+        _say(said)
+        raise typer.Exit(0 if said["ok"] else 1)
+    from tunewright import screen
+
+    raise typer.Exit(0 if screen.selftested(results) else 1)
 
 
 @app.command()

@@ -406,3 +406,28 @@ def show_masked(rows: Sequence[tuple[str, Sequence[tuple[str, bool, str | None]]
 
     for part in shown(rows):
         out.print(part)
+
+
+def selftested(results: Iterable[Any]) -> bool:
+    """A line for each check as it ends, under its task; whether none failed."""
+    task, began, failed, n = "", time.monotonic(), 0, 0
+    for one in results:
+        if one.task != task:
+            task = one.task
+            out.print(f"[bold]{escape(task)}[/]")
+        mark = {True: "[green]passed[/]", False: "[red]FAILED[/]", None: "[dim]-     [/]"}[one.passed]
+        figure = "" if one.figure is None else f"{one.figure:.1e}, at most {one.bound:.1e}"
+        colour = "red" if one.passed is False else "dim"
+        out.print(f"  {mark} {one.name:<23} {figure:<26} [{colour}]{escape(one.words)}[/]", soft_wrap=True)
+        failed += one.passed is False
+        n += one.passed is not None
+    spent = f"{time.monotonic() - began:.0f} s"
+    if failed:
+        out.print(
+            f"[red]{failed} of {counted(n, 'check')} failed[/] in {spent}: what is trained depends on how it is computed"
+        )
+    else:
+        out.print(
+            f"[green]all {counted(n, 'check')} passed[/] in {spent}: relative differences, and the most they may be"
+        )
+    return not failed

@@ -1,8 +1,8 @@
 """Attention over packed batches, inside each example only, through transformers' own registration.
 
-On CPU: short examples are laid into blocks (`blocks.py`) in the precision of the products; where one is longer than
-`blocks.LONGEST`, runs of equal length are taken together by PyTorch's flash kernel, in float32, in one autograd node
-for the whole batch. On CUDA: `torch.nn.attention.varlen.varlen_attn`. Axes: T tokens, H heads, E head width.
+On CPU: short examples are laid into blocks (`blocks.py`) in the precision of the products; where one is too long for
+that, or prompts are shared, runs of equal length are taken together by PyTorch's flash kernel, in float32, in one
+autograd node for the whole batch. On CUDA: `torch.nn.attention.varlen.varlen_attn`. Axes: T tokens, H heads, E head width.
 
 The CPU kernel is private to PyTorch. It is tried once at import, and where it is missing or disagrees with the public
 `scaled_dot_product_attention`, the public function is used: about half as fast, the same numbers.
@@ -268,7 +268,7 @@ def packed_attention(
     with torch.autocast(q.device.type, enabled=False):
         if q.device.type == "cuda" and not masked and kind in (torch.bfloat16, torch.float16):
             return _varlen(q, k, v, packing, causal, scale)[None], None
-        if q.device.type == "cpu" and packing.longest <= blocks.LONGEST and not packing.crosses:
+        if q.device.type == "cpu" and blocks.take(packing.longest, v.dtype) and not packing.crosses:
             q, k = q.to(v.dtype), k.to(v.dtype)  # rotary positions and query norms may have left them in float32
             plan, mask = packing.blocks(q.shape[1], causal, window if masked else None, v.dtype)
             return blocks.attend(q, k, v, plan, mask, scale)[None], None

@@ -83,6 +83,8 @@ class ModelForward:
         if fixed:
             self._settle()
         self._laid: Products | None = None
+        self.sharing = True
+        """Whether prompts that sequences of a batch begin with are read once where that is exact."""
         self.draws = draws or dropout.Draws()
         dropout.install(model, self.draws)
         self._nudge: Tensor | None = None
@@ -280,7 +282,7 @@ class ModelForward:
         causal = self.head is not None and self.head.pooling == "last" and self.device.type == "cpu"
         windows = getattr(self.inner.config, "sliding_window", None) is not None
         double = next(self.model.parameters()).dtype == torch.float64  # the kernel is float32's
-        if not causal or windows or double or not attention.flash_works():
+        if not self.sharing or not causal or windows or double or not attention.flash_works():
             return None
         drops = self.model.training and any(isinstance(m, dropout.KeyedDropout) and m.p for m in self.model.modules())
         keys = _keys(batch)
