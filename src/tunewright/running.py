@@ -24,7 +24,7 @@ from tunewright.evaluation import predictions as predictions_files
 from tunewright.fitting import Fit, fit, opened, prepare_fit
 from tunewright.happenings import Event, happened, model_card, peak, trained, write_rate
 from tunewright.identity import absolute, base_model, first_facts, identify, placed, refuse_another, with_rate
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.kinds import Encoded, Kind, Left, begin, refusals
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import find
@@ -219,7 +219,7 @@ class _Job:
         left = {name: part.left for name, part in self.encoded.items()}
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}
-        _enough(self.splits, self.recipe.task)
+        _enough(self.splits, self.recipe.task, left)
         loaded, limit, cut = self.kind.loaded, self.kind.limit, self.encoded["train"].cut
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
@@ -373,9 +373,16 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _enough(splits: Mapping[str, Sequence[Record]], task: str) -> None:
-    """Refuses a training set that teaches nothing and a test set that could prove nothing."""
+def _enough(splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None) -> None:
+    """Refuses a training set that teaches nothing and a test set that could prove nothing.
+
+    Args:
+        left: the rows that cannot be encoded, which may be why.
+    """
     problems = []
+    why = refusals(left or {})
+    if why and (not splits["train"] or len(splits["test"]) < 2):
+        problems.append(Problem(where="data", found=why, to_do="mend these rows, or choose another model or limit"))
     if not splits["train"]:
         problems.append(
             Problem(where="data, train split", found="no row is left", to_do="see the ledger for the reasons")
