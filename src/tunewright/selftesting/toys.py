@@ -69,9 +69,7 @@ def lay(folder: Path) -> None:
             out.writerow(
                 (text, label, "|".join(marks), f"{0.1 * len(words) - (label == 'cold'):.2f}", " ".join(words[::-1]))
             )
-    _lines(
-        folder / "documents.jsonl", ({"text": f"{a} . {b} ."} for (a, _), (b, _) in pairwise(rows))
-    )
+    _lines(folder / "documents.jsonl", ({"text": f"{a} . {b} ."} for (a, _), (b, _) in pairwise(rows)))
     _lines(folder / "spans.jsonl", ({"text": text, "spans": _spans(text, label)} for text, label in rows))
     _lines(folder / "chats.jsonl", ({"messages": _talk(i, *row)} for i, row in enumerate(rows)))
     _lines(
