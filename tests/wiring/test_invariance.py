@@ -48,7 +48,7 @@ def test_invariance(title: str, name: str, results: dict[str, dict[str, Result]]
         assert found.passed is None and found.words
     elif name != "own precision":  # where the machine has no bfloat16 the run is in float32
         assert found.passed is True, found.words
-        assert found.figure is None or found.bound is not None and 0 <= found.figure <= found.bound
+        assert found.figure is None or (found.bound is not None and 0 <= found.figure <= found.bound)
     assert found.passed is not False, found.words
 
 
