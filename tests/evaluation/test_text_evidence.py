@@ -126,7 +126,7 @@ def test_lower_is_better_is_the_right_way_round() -> None:
         contenders = ladder(task)
         said = gather(contenders, resamples=200)["verdict"]
         assert said["outcome"] == "better" and said["effect"] < 0 and said["low"] <= said["effect"] <= said["high"] < 0
-        word = {"chat": " loss against ", "language_modeling": " bits per byte against "}[task]
+        word = {"chat": " nats of loss per token against ", "language_modeling": " bits per byte against "}[task]
         assert "Tuned model is better than Base model, untuned:" in said["sentence"]
         assert word in said["sentence"] and ", lower by " in said["sentence"]
         turned = [
