@@ -204,6 +204,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no text fits": ({**TASKS["preference"], "model": {"name": "toy", "max_tokens": 6}}, "too_long"),
     "a baseline of another task": ({**TASKS["chat"], "evaluation": {"baselines": ["tfidf"]}}, "tfidf"),
     "a metric of another task": ({**TASKS["reward"], "evaluation": {"metric": "rougeL"}}, "rougeL"),
+    "a loss that nobody measures": ({**TASKS["reward"], "training": {"stop": {"metric": "loss"}}}, "accuracy"),
     "an objective of another task": ({**TASKS["chat"], "objective": "dpo"}, "dpo"),
     "generation where nothing is written": ({**TASKS["reward"], "generation": {}}, "generation"),
 }  # fmt: skip
@@ -214,7 +215,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_is_wrong_is_said_without_a_traceback(case: str, command: str, forks: Forks, tmp_path: Path) -> None:
     changes, named = WRONG[case]
     changes = {**changes, "evaluation": {**(changes.get("evaluation") or {})}}
-    recipe = lay(tmp_path, training=TRAINING, **changes)
+    recipe = lay(tmp_path, **{"training": TRAINING, **changes})
     assert yaml.safe_load(recipe.read_text(encoding="utf-8"))["task"] == changes["task"]
     said = forks(command, "toy.yaml", at=tmp_path)
     assert 2 <= said.code <= 8, (said.code, said.out)
