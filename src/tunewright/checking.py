@@ -17,7 +17,7 @@ from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
-from tunewright.fitting import attached, rate_for
+from tunewright.fitting import attached, rate_for, refuse_thumbs
 from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.forward import PACKED
@@ -71,6 +71,7 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
         kind = found.gather(lambda: begin(recipe, place, prepared.splits))
         if kind is not None:
             encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
+            found.gather(lambda: refuse_thumbs(recipe, encoded["train"].examples))
             _refused(encoded, kind, found)
             _lengths(recipe, encoded, kind, found)
             found.gather(lambda: _objective(recipe, encoded, kind))

@@ -213,6 +213,12 @@ def _answer(row: dict[str, Any]) -> str:
         return "; ".join(f"{one['type']}: {one['text']}" for one in row["entities"]) or "-"
     if "labels" in row:
         return ", ".join(row["labels"]) or "-"
+    if "reply" in row:
+        return str(row["reply"])
+    if "reward" in row:
+        return f"{row['reward']:.4g}"
+    if "bits_per_byte" in row:
+        return f"{row['bits_per_byte']:.4g}"
     return f"{row['label']}\t{row['probability']:.3f}"
 
 
