@@ -19,7 +19,7 @@ from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
 from tunewright.fitting import attached, rate_for
 from tunewright.identity import base_model, identify, placed, refuse_another
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
@@ -140,15 +140,11 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
 def _refused(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
     """Rows that training would leave out, and what the kind of task has to say."""
     found.facts["notes"] = [*found.facts.get("notes", []), *kind.notes()]
-    why = Counter(left.reason for part in encoded.values() for left in part.left)
+    left = {name: part.left for name, part in encoded.items()}
+    why = refusals(left)
     if why:
-        found.facts["left_out"] = dict(why)
-        first = next(left for part in encoded.values() for left in part.left)
-        found.warnings.append(
-            Problem(where="data", found=f"{counted(sum(why.values()), 'row')} cannot be encoded: "
-                    f"{', '.join(f'{n} {reason}' for reason, n in why.most_common())}; the first: {first.detail}",
-                    to_do="they are left out; see the reasons")
-        )  # fmt: skip
+        found.facts["left_out"] = dict(Counter(one.reason for part in left.values() for one in part))
+        found.warnings.append(Problem(where="data", found=why, to_do="they are left out; see the reasons"))
     if not encoded["train"].examples:
         found.errors.append(Problem(where="data, train split", found="no row can be encoded"))
         found.exit_code = found.exit_code or 3

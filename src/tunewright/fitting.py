@@ -51,7 +51,7 @@ class Fit:
     recipe: Recipe
     kind: Kind
     model: Any
-    forward: ModelForward
+    forward: Any
     parameters: Parameters
     objective: Objective
     windows: Windows
@@ -70,6 +70,22 @@ class Fit:
         if every == "epoch":
             return self.windows.drawn // rows > drawn_before // rows
         return self.step % every == 0
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate on."""
+        return bool(self.validation.examples)
+
+    def measured(self) -> tuple[dict[str, float | None], float | None]:
+        """The validation split's metrics by the name that is shown, and the one that training goes by."""
+        return measured(self.kind, self.forward, self.validation, self.recipe.training.stop.metric)
+
+    def more(self) -> dict[str, Any]:
+        """What else a checkpoint holds."""
+        return {}
+
+    def load_more(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `more` gave."""
 
     def epoch(self, step: int) -> float:
         """How many times the training set was seen after `step` steps, on average."""
@@ -120,17 +136,17 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
     windows = Windows(sampler, collate(examples, recipe.seed, kind.altered), lengths, plan, micro_tokens=t.micro_tokens)
-    chain, rate = _update(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
+    chain, rate = update_of(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
     update = chain.bind(parameters)
     metric = t.stop.metric
     higher = metric != "loss" and registry.members(kind.task.family)[metric].better == "higher"  # type: ignore[attr-defined]
     return Fit(
         recipe, kind, model, forward, parameters, objective, windows, update, plan, validation,
-        Patience(higher, t.stop.patience, t.stop.least), rate, _notes(forward, live, recipe),
+        Patience(higher, t.stop.patience, t.stop.least), rate, training_notes(forward, live),
     )  # fmt: skip
 
 
-def _update(recipe: Recipe, rate: float) -> tuple[Any, float]:
+def update_of(recipe: Recipe, rate: float) -> tuple[Any, float]:
     """The recipe's update with its rate and schedule, inside its clipping; and the peak rate.
 
     A number given as the update's own rate takes training.rate's place; a schedule given there is used as it stands.
@@ -143,7 +159,7 @@ def _update(recipe: Recipe, rate: float) -> tuple[Any, float]:
     return Clip(t.clip, update) if t.clip is not None else update, rate
 
 
-def _notes(forward: ModelForward, live: object, recipe: Recipe) -> tuple[str, ...]:
+def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
     """Where training here differs from what the model's authors or another trainer would do."""
     config = forward.inner.config
     out = []
@@ -190,7 +206,7 @@ def fit(
             before, drawn = drawn, job.windows.drawn
             last = job.step == job.plan.steps
             seen = None
-            if job.validation.examples and (last or job.validation_is_due(before)):
+            if job.validates and (last or job.validation_is_due(before)):
                 seen = _validate(job, checkpoints)
                 job.stopped_early = job.stopping.over and not last
             due = t.checkpoint_every is not None and job.step % t.checkpoint_every == 0
@@ -239,7 +255,7 @@ def _state(job: Fit) -> State:
     update = dict(job.update.state())
     tensors = update.pop("tensors", {})
     numbers = {"windows": job.windows.state(), "stopping": job.stopping.state(), "update": update,
-               "stopped_early": job.stopped_early}  # fmt: skip
+               "stopped_early": job.stopped_early, **job.more()}  # fmt: skip
     if hasattr(job.objective, "state"):
         numbers["objective"] = job.objective.state()
     return State(job.step, {n: p.detach() for n, p in job.parameters.items()}, tensors, numbers)
@@ -255,6 +271,7 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     job.stopping.load(state.numbers["stopping"])
     if hasattr(job.objective, "load") and "objective" in state.numbers:
         job.objective.load(state.numbers["objective"])
+    job.load_more(state.numbers)
     job.stopped_early = bool(state.numbers["stopped_early"])
     return Resumed(state.step, tuple(damaged))
 
@@ -271,14 +288,21 @@ def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForwa
 def _validate(job: Fit, checkpoints: Checkpoints) -> Validated:
     for parameter in job.parameters.values():
         parameter.grad = None  # the next step makes its own; a validation has better use for the memory
-    found = job.kind.validated(job.forward, job.validation)
-    known = registry.members(job.kind.task.family)
-    names = dict(job.kind.task.shown)
-    wanted = job.recipe.training.stop.metric
-    watched = next((shown for shown, name in names.items() if wanted in (shown, name)), wanted)
-    names.setdefault(watched, wanted)
-    metrics = {shown: known[name]().value(found) for shown, name in names.items()}
-    best = job.stopping.saw(metrics[watched], job.step)
+    metrics, watched = job.measured()
+    best = job.stopping.saw(watched, job.step)
     if best and job.recipe.training.keep == "best":
         checkpoints.save_best(job.step, job.parameters, {"metrics": metrics})
     return Validated(job.step, job.epoch(job.step), metrics, best)
+
+
+def measured(
+    kind: Kind, forward: ModelForward, validation: Encoded, wanted: str
+) -> tuple[dict[str, float | None], float | None]:
+    """A validation split's metrics by the name that is shown, and the one that is `wanted`."""
+    found = kind.validated(forward, validation)
+    known = registry.members(kind.task.family)
+    names = dict(kind.task.shown)
+    watched = next((shown for shown, name in names.items() if wanted in (shown, name)), wanted)
+    names.setdefault(watched, wanted)
+    metrics = {shown: known[name]().value(found) for shown, name in names.items()}
+    return metrics, metrics[watched]

@@ -11,16 +11,18 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import tunewright
 from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, RunDamaged
 from tunewright.models.loading import CATALOGUE, Found
 from tunewright.objectives import fingerprint, moved
 from tunewright.recipe import Recipe
-from tunewright.tracking import RunFolder
+from tunewright.tracking import RunFolder, machine, versions
 
 Inputs = Mapping[str, Sequence[Sequence[str]]]
 ROLES = ("train", "validation", "test")
@@ -68,6 +70,8 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     Raises:
         DataError: with every data file that is missing or cannot be read. RecipeError: the objective's own file is.
     """
+    if recipe.task == "multitask":
+        return _together(recipe, base, found, known)
     options, before = recipe.options(base), known.get("inputs", {})
     inputs: dict[str, list[tuple[str, str]]] = {role: [] for role in ROLES}
     problems: list[Problem] = []
@@ -86,12 +90,42 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     return Identity(asked, *found.fingerprint(), inputs)
 
 
+def _together(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any]) -> Identity:
+    """The identity of several tasks: their own, one after another, and how they are mixed."""
+    before = {role: list(files) for role, files in known.get("inputs", {}).items()}
+    inputs: dict[str, list[Sequence[str]]] = {role: [] for role in ROLES}
+    asked, problems = [as_asked(recipe, known).fingerprint()], list[Problem]()
+    for part in recipe.parts().values():
+        options = part.options(base)
+        own = {role: before.get(role, [])[len(inputs[role]) :][: len(getattr(options, role))] for role in ROLES}
+        try:
+            identity = identify(part, base, found, {"inputs": own})
+        except DataError as error:
+            problems += error.problems
+            continue
+        asked.append(identity.recipe)
+        for role in ROLES:
+            inputs[role] += identity.inputs[role]
+    if problems:
+        raise DataError(*dict.fromkeys(problems))
+    # the parts' recipes are in the first entry already, but for what their objectives' files hold
+    return Identity(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), *found.fingerprint(), inputs)
+
+
 def placed(recipe: Recipe, base: Path) -> Recipe:
     """The recipe with its objective's own files by their whole paths; they are relative to `base`."""
 
     def whole(path: str) -> str:
         return str((base / Path(path).expanduser()).resolve())
 
+    if recipe.task == "multitask":
+        tasks = {
+            name: part.model_copy(
+                update={"objective": registry.dump(moved(registry.build("objective", part.objective), whole))}
+            )
+            for name, part in recipe.tasks.items()
+        }
+        return recipe.model_copy(update={"tasks": tasks})
     objective = registry.build("objective", recipe.objective)
     there = moved(objective, whole)
     return recipe if there == objective else recipe.model_copy(update={"objective": registry.dump(there)})
@@ -125,10 +159,16 @@ def absolute(recipe: Recipe, base: Path, found: Found) -> Recipe:
     """The recipe as it can be read from everywhere: files and a model's folder by their whole paths."""
     options = recipe.options(base)
     data = recipe.data.model_copy(update={role: getattr(options, role) for role in ROLES})
+    tasks = {}
+    for name, part in recipe.parts().items() if recipe.task == "multitask" else ():
+        there = part.options(base)
+        own = recipe.tasks[name]
+        own_data = own.data.model_copy(update={role: getattr(there, role) for role in ROLES})
+        tasks[name] = own.model_copy(update={"data": own_data})
     model = recipe.model
     if found.local and model.name not in CATALOGUE:
         model = model.model_copy(update={"name": str(Path(str(found.place)).resolve())})
-    return recipe.model_copy(update={"data": data, "model": model})
+    return recipe.model_copy(update={"data": data, "tasks": tasks, "model": model})
 
 
 def as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
@@ -136,6 +176,28 @@ def as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
     if known.get("rate_was_auto") and recipe.training.rate == known.get("rate"):
         return with_rate(recipe, "auto")
     return recipe
+
+
+def first_facts(
+    recipe: Recipe, folder: RunFolder, identity: Identity, found: Found, known: Mapping[str, Any], command: str
+) -> dict[str, Any]:
+    """What run.json says of a run that begins, or goes on with the facts `known`."""
+    return {
+        "name": folder.name,
+        "folder": str(folder.path),
+        "status": "running",
+        "created": known.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
+        "tunewright": tunewright.__version__,
+        "command": command or known.get("command", ""),
+        "task": recipe.task,
+        **identity.noted(),
+        "seed": recipe.seed,
+        "machine": machine(),
+        "versions": versions(),
+        "model": {**known.get("model", {}), "name": recipe.model.name, "source": found.place,
+                  "sha256": identity.weights, "tokenizer_sha256": identity.tokenizer},
+        "adaptation": next(iter(recipe.dump()["adaptation"])),
+    }  # fmt: skip
 
 
 def with_rate(recipe: Recipe, rate: float | str) -> Recipe:

@@ -27,6 +27,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError, closest, listed
 from tunewright.data import Columns, Form, Options, Shares
+from tunewright.recipe_several import alone, placed_in, shared
+from tunewright.recipe_several import problems as several_problems
 from tunewright.recipe_task import filled, lacking, misfits
 from tunewright.recipe_text import changed, load
 
@@ -77,7 +79,7 @@ class DataPart(_Part):
     conversation that does not fit: it is dropped, or its leading turns are; `prefix` stands before every source.
     """
 
-    train: Annotated[Files, Field(min_length=1)]
+    train: Annotated[Files, Field(min_length=1)] = ()
     text: str | None = None
     label: Names = ()
     conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
@@ -171,12 +173,38 @@ class GenerationPart(_Part):
 
 class EvaluationPart(_Part):
     """What the tuned model is compared with, by which metric (the task's, where it is left out), and how sure one wants
-    to be."""
+    to be. `transfer`: of several tasks, whether each is trained alone too, and compared."""
 
     metric: str = ""
     baselines: tuple[str, ...] = ()
     confidence: Annotated[float, Gt(0.5), Lt(1)] = 0.95
     resamples: Annotated[int, Ge(100)] = 2000
+    transfer: bool | None = None
+
+
+Single = Literal[
+    "classification", "multilabel", "regression", "token_classification", "language_modeling", "chat", "seq2seq",
+    "preference", "reward",
+]  # fmt: skip
+
+
+class TaskPart(_Part):
+    """One of several tasks: its rows, what is minimised, and its `weight` in the loss; by what it is judged, and beside
+    what (the task's own, where these are left out)."""
+
+    task: Single
+    data: DataPart
+    objective: Any = None
+    weight: Annotated[float, Gt(0), Real] = 1.0
+    metric: str = ""
+    baselines: tuple[str, ...] | None = None
+
+
+class MixingPart(_Part):
+    """How several tasks come together: what each weighs in the loss, and how many of the examples are its own."""
+
+    weights: Any = "fixed"
+    sampler: Any = "proportional"
 
 
 class Recipe(_Part):
@@ -184,9 +212,11 @@ class Recipe(_Part):
 
     task: Literal[
         "classification", "multilabel", "regression", "token_classification", "language_modeling", "chat", "seq2seq",
-        "preference", "reward",
+        "preference", "reward", "multitask",
     ] = "classification"  # fmt: skip
-    data: DataPart
+    data: DataPart = DataPart()
+    tasks: dict[str, TaskPart] = {}
+    mixing: MixingPart | None = None
     model: ModelPart
     adaptation: Any = "full"
     objective: Any = None
@@ -199,8 +229,20 @@ class Recipe(_Part):
     def dump(self) -> dict[str, Any]:
         """The recipe as plain values with every default written out, components included."""
         value = self.model_dump(mode="json")
+        several = self.task == "multitask"
+        for name in ("data", "objective") if several else ("tasks", "mixing"):
+            value.pop(name)
+        if several:
+            value["evaluation"] = {n: x for n, x in value["evaluation"].items() if n not in ("metric", "baselines")}
+            for name, part in self.tasks.items():
+                value["tasks"][name]["objective"] = registry.dump(registry.build("objective", part.objective))
+            mixing = self.mixing or MixingPart()
+            value["mixing"] = {"weights": registry.dump(registry.build("weighting", mixing.weights)),
+                               "sampler": registry.dump(registry.build("mixture", mixing.sampler))}  # fmt: skip
+        else:
+            value["evaluation"].pop("transfer")
+            value["objective"] = registry.dump(registry.build("objective", self.objective))
         value["adaptation"] = registry.dump(registry.build("adaptation", self.adaptation))
-        value["objective"] = registry.dump(registry.build("objective", self.objective))
         for name in ("schedule", "update", "sampler"):
             value["training"][name] = registry.dump(registry.build(name, getattr(self.training, name)))
         return value
@@ -213,6 +255,9 @@ class Recipe(_Part):
         from tunewright.objectives import moved
 
         value = self.dump()
+        if self.task == "multitask":
+            own = {name: [part.fingerprint(), self.tasks[name].weight] for name, part in self.parts().items()}
+            return hashlib.sha256(json.dumps([own, value["mixing"]], sort_keys=True).encode()).hexdigest()
         value["objective"] = registry.dump(moved(registry.build("objective", self.objective), lambda path: "-"))
         for name in ("folder", "evaluation", "generation"):
             value.pop(name)
@@ -221,6 +266,11 @@ class Recipe(_Part):
         for name in ("name", "revision"):
             value["model"].pop(name)
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    def parts(self) -> dict[str, Recipe]:
+        """The recipe of each of several tasks alone: all that they share, and its own data, objective and metric."""
+        value = self.model_dump(mode="json")
+        return {name: parse(alone(value, part)) for name, part in value["tasks"].items()}
 
     def options(self, base: Path = Path()) -> Options:
         """The data side's options, with paths made absolute from `base`."""
@@ -251,6 +301,7 @@ def families() -> None:
     """Imports every family, so that its members are registered."""
     import tunewright.adaptations
     import tunewright.metrics
+    import tunewright.mixing
     import tunewright.objectives
     import tunewright.samplers
     import tunewright.schedules
@@ -268,6 +319,8 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
             Problem(where=where, found=f"{type(value).__name__}", allowed="keys with values, such as `model: minilm`")
         )
     families()
+    if value.get("task") == "multitask":
+        return _several(value)
     value = filled(value)
     problems: list[Problem] = []
     recipe = None
@@ -300,6 +353,47 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
     tidy = {"adaptation": _numbers(recipe.adaptation), "objective": _numbers(recipe.objective)}
     inner = {name: _numbers(getattr(recipe.training, name)) for name in ("schedule", "update", "sampler")}
     return recipe.model_copy(update={**tidy, "training": recipe.training.model_copy(update=inner)})
+
+
+def _several(value: Mapping[str, Any]) -> Recipe:
+    """A recipe of several tasks; each is seen as a recipe of its own, with what they share.
+
+    Raises:
+        RecipeError: with every problem, of what is shared only once.
+    """
+    value, problems = shared(value), several_problems(value)
+    recipe, filled_in = None, dict[str, Any]()
+    try:
+        recipe = Recipe.model_validate(value)
+    except ValidationError as error:
+        problems += [_problem(detail) for detail in error.errors()]
+    tasks = value.get("tasks") if isinstance(value.get("tasks"), Mapping) else {}
+    for name, part in (tasks or {}).items():
+        if not isinstance(part, Mapping):
+            continue
+        try:
+            own = parse(alone(value, part))
+            filled_in[name] = {"objective": own.objective, "metric": own.evaluation.metric,
+                               "baselines": own.evaluation.baselines}  # fmt: skip
+        except RecipeError as error:
+            problems += [placed_in(name, problem) for problem in error.problems]
+    asked = value.get("mixing")
+    mixing: Mapping[str, Any] = asked if isinstance(asked, Mapping) else {}
+    for key, family in (("weights", "weighting"), ("sampler", "mixture")):
+        try:
+            registry.build(family, _numbers(mixing.get(key) or MixingPart.model_fields[key].default), f"mixing.{key}")
+        except RecipeError as error:
+            problems += error.problems
+    if problems or recipe is None:
+        raise RecipeError(*{problem.where: problem for problem in problems}.values())
+    made = {name: part.model_copy(update=filled_in[name]) for name, part in recipe.tasks.items()}
+    mixed = recipe.mixing or MixingPart()
+    mixed = mixed.model_copy(update={"weights": _numbers(mixed.weights), "sampler": _numbers(mixed.sampler)})
+    inner = {name: _numbers(getattr(recipe.training, name)) for name in ("schedule", "update", "sampler")}
+    return recipe.model_copy(
+        update={"tasks": made, "mixing": mixed, "adaptation": _numbers(recipe.adaptation),
+                "training": recipe.training.model_copy(update=inner)}
+    )  # fmt: skip
 
 
 def _numbers(value: Any) -> Any:

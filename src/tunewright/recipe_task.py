@@ -49,7 +49,14 @@ def lacking(value: Mapping[str, Any]) -> list[Problem]:
     """Columns that the task needs and the recipe does not name."""
     data = value.get("data")
     task = _task(value)
-    return [
+    if not isinstance(data, Mapping) or not data.get("train"):
+        where = "data.train" if isinstance(data, Mapping) else "data"
+        told = data is None or (isinstance(data, Mapping) and "train" not in data)
+        nothing = [Problem(where=where, found="nothing", allowed="this key is needed",
+                           to_do="`tunewright init FILE` writes a recipe with every key")] if told else []  # fmt: skip
+    else:
+        nothing = []
+    return nothing + [
         Problem(where=f"data.{name}", found="nothing", allowed="this key is needed",
                 to_do="`tunewright init FILE` writes a recipe with every key")
         for name in task.columns if isinstance(data, Mapping) and not data.get(name)

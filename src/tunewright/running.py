@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tunewright
 from tunewright import data as data_side
 from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import Fit, Resumed, Validated, fit, opened, prepare_fit
-from tunewright.identity import absolute, base_model, identify, placed, refuse_another, with_rate
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.fitting import Fit, fit, opened, prepare_fit
+from tunewright.happenings import Event, happened, model_card, peak, trained, write_rate
+from tunewright.identity import absolute, base_model, first_facts, identify, placed, refuse_another, with_rate
+from tunewright.kinds import Encoded, Kind, Left, begin, refusals
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import find
@@ -36,17 +33,9 @@ from tunewright.models.saving import open_saved, save
 from tunewright.recipe import Recipe, families, parse, read, write
 from tunewright.recipe_text import changed
 from tunewright.reporting import render
-from tunewright.tracking import RunFolder, machine, versions
+from tunewright.running_together import TogetherJob
+from tunewright.tracking import RunFolder
 from tunewright.training import Checkpoints
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened: `kind` is stage, step, validation, resumed, note or finished."""
-
-    kind: str
-    name: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,8 @@ def _given(recipe: Any, changes: Sequence[str]) -> tuple[Recipe, Path, str]:
     if isinstance(recipe, Mapping):
         recipe = parse(changed(dict(recipe), changes))
     families()
-    return recipe, Path(), f"runs/{Path(recipe.data.train[0]).stem}"
+    name = Path(recipe.data.train[0]).stem if recipe.data.train else recipe.task
+    return recipe, Path(), f"runs/{name}"
 
 
 def work(
@@ -106,7 +96,7 @@ def work(
     command: str = "",
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Carries out the stages up to `until` ("train" or "report").
+    """Carries out the stages up to `until` ("train", "predict" without baselines, or "report").
 
     Args:
         place: the run folder.
@@ -121,11 +111,13 @@ def work(
     folder = RunFolder(place)
     with folder.locked():
         folder.claim()
-        job = _Job(placed(recipe, base), folder, base, command, stop)
+        job: _Job | TogetherJob
+        if recipe.task == "multitask":
+            job = TogetherJob(placed(recipe, base), folder, base, command, stop, _Job, work)
+        else:
+            job = _Job(placed(recipe, base), folder, base, command, stop)
         job.begin(retrain, fresh)
-        stages = [job.prepare, job.load_model, job.baselines, job.train, job.predict, job.judge]
-        if until == "train":
-            stages = [job.prepare, job.load_model, job.train]
+        stages = job.stages(until)
         try:
             for stage in stages:
                 yield from stage()
@@ -139,7 +131,7 @@ def work(
             with suppress(TunewrightError):
                 folder.note({"status": "stopped" if isinstance(error, Interrupted) else "failed"})
             raise
-        folder.note({"status": "finished" if until == "report" else "trained", "timings": job.timings})
+        folder.note({"status": "finished" if until != "train" else "trained", "timings": job.timings})
         yield Event("finished", str(place))
 
 
@@ -158,6 +150,12 @@ class _Job:
         self.fingerprint = ""
         self.began = time.perf_counter()
 
+    def stages(self, until: str) -> list[Callable[[], Iterator[Event]]]:
+        """What is done, in order."""
+        if until == "report":
+            return [self.prepare, self.load_model, self.baselines, self.train, self.predict, self.judge]
+        return [self.prepare, self.load_model, self.train, *([self.predict] if until == "predict" else [])]
+
     def begin(self, retrain: bool, fresh: bool) -> None:
         """Checks that the folder is free or holds this very run; writes the recipe with every default.
 
@@ -174,40 +172,18 @@ class _Job:
         refuse_another(self.folder, identity, known)
         self.fingerprint = identity.fingerprint
         if fresh:
-            self.prepared = self._read()
+            self.prepared = self.read()
             self.folder.clear()
         self.timings = dict(known.get("timings", {}))
-        self.folder.note(
-            {
-                "name": self.folder.name,
-                "folder": str(self.folder.path),
-                "status": "running",
-                "created": known.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
-                "tunewright": tunewright.__version__,
-                "command": (self.command if retrain else "") or known.get("command", ""),
-                "task": self.recipe.task,
-                **identity.noted(),
-                "seed": self.recipe.seed,
-                "machine": machine(),
-                "versions": versions(),
-                "model": {**known.get("model", {}), "name": self.recipe.model.name, "source": self.found.place,
-                          "sha256": identity.weights, "tokenizer_sha256": identity.tokenizer},
-                "adaptation": next(iter(self.recipe.dump()["adaptation"])),
-            }
-        )  # fmt: skip
+        asked = self.command if retrain else ""
+        self.folder.note(first_facts(self.recipe, self.folder, identity, self.found, known, asked))
         written = absolute(self.recipe, self.base, self.found)
         if known.get("rate_was_auto") and written.training.rate == "auto":
             written = with_rate(written, known["rate"])
         write(written, self.folder.recipe)
 
-    def _write_rate(self, rate: float) -> None:
-        """Puts the rate that `auto` came to into the saved recipe, so that the file means the same next year."""
-        recipe = read(self.folder.recipe)
-        if recipe.training.rate == "auto":
-            self.folder.note({"rate_was_auto": True})
-            write(with_rate(recipe, rate), self.folder.recipe)
-
-    def _read(self) -> data_side.Prepared:
+    def read(self) -> data_side.Prepared:
+        """The data from their files."""
         prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
         _enough(prepared.splits, self.recipe.task)
         return prepared
@@ -217,7 +193,7 @@ class _Job:
         yield Event("stage", "data")
         if not self.folder.done("data", self.fingerprint):
             began = time.perf_counter()
-            prepared = self.prepared or self._read()
+            prepared = self.prepared or self.read()
             data_side.write(prepared, self.folder.data)
             sizes = {name: len(part) for name, part in prepared.splits.items()}
             self.folder.note({"data": {"files": [f.as_json() for f in prepared.files], "splits": sizes}})
@@ -243,7 +219,7 @@ class _Job:
         left = {name: part.left for name, part in self.encoded.items()}
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}
-        _enough(self.splits, self.recipe.task)
+        _enough(self.splits, self.recipe.task, left)
         loaded, limit, cut = self.kind.loaded, self.kind.limit, self.encoded["train"].cut
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
@@ -322,7 +298,7 @@ class _Job:
         facts = {**self.folder.facts()["model"], "layout": job.forward.layout,
                  "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
         self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})
-        self._write_rate(job.rate)
+        write_rate(self.folder, job.rate)
         yield Event("plan", "", {"steps": job.plan.steps, "rate": job.rate})
         checkpoints = Checkpoints(self.folder.checkpoints, self.fingerprint)
         fresh = checkpoints.last()[0] is None
@@ -333,30 +309,11 @@ class _Job:
         for happening in fit(job, checkpoints, self.stop):
             if isinstance(happening, Report):
                 tokens += sum(job.windows.lengths[i] for i in happening.rows)
-            yield self._happened(happening, job)
+            yield happened(happening, job, self.folder)
         self.folder.close()
         spent = time.perf_counter() - began
         self.timings["train"] = round(spent + (0 if fresh else self.timings.get("train", 0)), 3)
         self._finish_training(job, spent, tokens)
-
-    def _happened(self, happening: Report | Validated | Resumed, job: Fit) -> Event:
-        if isinstance(happening, Resumed):
-            self.folder.cut(self.folder.history, happening.step)
-            self.folder.cut(self.folder.evaluations, happening.step)
-            return Event("resumed", "", {"step": happening.step, "damaged": [str(p) for p in happening.damaged]})
-        if isinstance(happening, Validated):
-            row = {"step": happening.step, "epoch": happening.epoch, "split": "validation",
-                   "metrics": dict(happening.metrics), "best": happening.best}  # fmt: skip
-            self.folder.append(self.folder.evaluations, row)
-            return Event("validation", "", row)
-        row = {
-            "step": happening.step + 1, "epoch": job.epoch(happening.step), "loss": happening.loss,
-            "parts": dict(happening.parts), "totals": dict(happening.totals),
-            "gradient_norm": happening.gradient_norm, "rate": happening.rate,
-            **({"watched": dict(happening.watched)} if happening.watched else {}),
-        }  # fmt: skip
-        self.folder.append(self.folder.history, row)
-        return Event("step", "", row)
 
     def _finish_training(self, job: Fit, spent: float, tokens: int) -> None:
         adaptation = next(iter(self.recipe.dump()["adaptation"]))
@@ -364,24 +321,12 @@ class _Job:
         job.forward.release()
         inner = job.model.get_base_model() if hasattr(job.model, "get_base_model") else job.model
         rows.remove(inner)
-        extra = {"precision": job.forward.precision, "max_tokens": self.kind.limit, "text": self.recipe.data.text,
-                 "pair": self.recipe.data.pair, "layout": job.forward.layout, "device": self.recipe.model.device,
-                 **self.kind.card()}  # fmt: skip
+        extra = model_card(self.recipe, self.kind, job.forward)
         save(self.kind.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
         self.tuned = ModelForward(
             job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.kind.scale, fixed=True
         )
-        done = job.windows.drawn
-        self.folder.note(
-            {
-                "training": {"steps": job.step, "planned_steps": job.plan.steps, "epochs": job.epoch(job.step),
-                             "best_step": job.stopping.best_step or job.step, "stopped_early": job.stopped_early,
-                             "examples": done},
-                "speed": {"train_examples_per_second": round(done / self.timings["train"], 1),
-                          "train_tokens_per_second": round(tokens / spent, 1) if tokens else None,
-                          "peak_memory_mib": _peak()},
-            }
-        )  # fmt: skip
+        self.folder.note(trained(job, self.timings["train"], spent, tokens))
         self.folder.finish("train", self.fingerprint)
         Checkpoints(self.folder.checkpoints, self.fingerprint).clear()
 
@@ -403,7 +348,7 @@ class _Job:
         spent = time.perf_counter() - began
         n = len(self.splits["test"]) + len(self.splits["validation"])
         speed = {**self.folder.facts().get("speed", {}), "predict_examples_per_second": round(n / spent, 1)}
-        self.folder.note({"speed": {**speed, "peak_memory_mib": max(_peak(), speed.get("peak_memory_mib") or 0)}})
+        self.folder.note({"speed": {**speed, "peak_memory_mib": max(peak(), speed.get("peak_memory_mib") or 0)}})
         self.timings["predict"] = round(spent, 3)
         self.folder.finish("predict", key)
 
@@ -428,9 +373,16 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _enough(splits: Mapping[str, Sequence[Record]], task: str) -> None:
-    """Refuses a training set that teaches nothing and a test set that could prove nothing."""
+def _enough(splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None) -> None:
+    """Refuses a training set that teaches nothing and a test set that could prove nothing.
+
+    Args:
+        left: the rows that cannot be encoded, which may be why.
+    """
     problems = []
+    why = refusals(left or {})
+    if why and (not splits["train"] or len(splits["test"]) < 2):
+        problems.append(Problem(where="data", found=why, to_do="mend these rows, or choose another model or limit"))
     if not splits["train"]:
         problems.append(
             Problem(where="data, train split", found="no row is left", to_do="see the ledger for the reasons")
@@ -443,9 +395,3 @@ def _enough(splits: Mapping[str, Sequence[Record]], task: str) -> None:
         )  # fmt: skip
     if problems:
         raise DataError(*problems)
-
-
-def _peak() -> int:
-    """Peak resident memory of this process in MiB."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(used / (2**20 if sys.platform == "darwin" else 2**10))

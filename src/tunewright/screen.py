@@ -28,6 +28,7 @@ _STAGES = {
     "baselines": "Fitting the baselines",
     "train": "Training",
     "predict": "Predicting the held-out rows",
+    "alone": "Training each task alone",
     "evidence": "Weighing the evidence",
 }
 _COLOURS = {"better": "green", "worse": "red", "can't tell": "yellow"}

@@ -145,3 +145,16 @@ def test_a_conversation_to_be_rewarded_ends_as_those_of_training(models: Path) -
     (whole,), refused = preferences([asked], chat, limit=99)
     (trained,), _ = preferences([pair("Because.", "No.")], chat, limit=99)
     assert refused == [] and whole.target is None and whole.tokens.tolist() == trained.tokens.tolist()
+
+
+def test_a_model_that_only_reads_may_have_a_tokenizer_without_capitals(models: Path) -> None:
+    """Else a reward model from an uncased encoder would learn from hardly a row."""
+    from transformers import BertTokenizerFast
+
+    chat = template_of(BertTokenizerFast.from_pretrained(models / "tokenizers" / "bert_base_uncased"))
+    rows = [pair("Because it's SO.", "No, said Ann.")]
+    _, refused = preferences(rows, chat, limit=99)
+    assert [one.reason for one in refused] == ["round_trip"]
+    (made,), refused = preferences(rows, chat, limit=99, written=False)
+    assert refused == [] and made.other is not None
+    assert "because it" in chat.decode(made.tokens) and "said ann" in chat.decode(made.other.tokens)

@@ -126,7 +126,7 @@ def test_lower_is_better_is_the_right_way_round() -> None:
         contenders = ladder(task)
         said = gather(contenders, resamples=200)["verdict"]
         assert said["outcome"] == "better" and said["effect"] < 0 and said["low"] <= said["effect"] <= said["high"] < 0
-        word = {"chat": " loss against ", "language_modeling": " bits per byte against "}[task]
+        word = {"chat": " nats of loss per token against ", "language_modeling": " bits per byte against "}[task]
         assert "Tuned model is better than Base model, untuned:" in said["sentence"]
         assert word in said["sentence"] and ", lower by " in said["sentence"]
         turned = [
@@ -156,7 +156,7 @@ def test_a_copy_has_no_loss_and_says_so() -> None:
     assert {c["against"] for c in evidence["comparisons"] if c["metric"] == "chrf"} == {"copy", "untuned"}
     alone = gather(contenders[:2], resamples=100)["verdict"]
     assert alone["outcome"] == "can't tell" and alone["against"] is None
-    assert "no baseline can be held against it by loss (copy: it gives no likelihood" in alone["sentence"]
+    assert "no baseline can be held against it by nats of loss per token (copy: it gives no likelihood" in alone["sentence"]
 
 
 def test_other_tokens_are_another_unit() -> None:

@@ -59,6 +59,7 @@ class Batch:
     keys (B,): int64, what this step's random numbers of each example are drawn from; None outside training.
     types (T,): token types where the model has them. weights (U,): factors of the units' losses.
     given: further numbers by name, (B,) or (S,): a reference model's scores, say.
+    task: which of several tasks the examples are of; "" where there is one.
     """
 
     ids: tuple[str, ...]
@@ -73,11 +74,15 @@ class Batch:
     sides: int = 1
     decoder: Decoder | None = None
     given: Mapping[str, Tensor] = field(default_factory=dict)
+    task: str = ""
 
-    def counts(self) -> dict[Unit, int]:
-        """How many of each unit are supervised here; what the loop divides by."""
+    def counts(self) -> dict[str, int]:
+        """How many of each unit are supervised here; what the loop divides by.
+
+        One of several tasks also counts its own, such as "example:sentiment".
+        """
         n = int(self.positions.numel())
-        counted: dict[Unit, int] = {"step": 1}
+        counted: dict[str, int] = {"step": 1}
         if self.unit == "token":
             supervised = int(torch.bincount(self.owners()).count_nonzero())
             counted |= {"token": n, "example": supervised}
@@ -87,6 +92,8 @@ class Batch:
             counted |= {"pair": len(self.ids), "example": len(self.ids)}
         else:
             counted[self.unit] = n
+        if self.task:
+            counted |= {qualified(unit, self.task): k for unit, k in counted.items() if unit != "step"}
         return counted
 
     def ends(self) -> Tensor:
@@ -133,13 +140,13 @@ class Batch:
 class Term:
     """One part of the loss: a SUM over `unit`. Only the loop divides, by the total over the whole step.
 
-    total (): the sum, with its graph. scale: a factor without unit. rows (B,): detached, each example's
+    total (): the sum, with its graph. unit: a Unit, perhaps `qualified` by a task. scale: a factor without unit. rows (B,): detached, each example's
     own mean loss, for samplers and curricula. watched: it is reported, and no part of the loss.
     """
 
     name: str
     total: Tensor
-    unit: Unit
+    unit: str
     scale: float = 1.0
     rows: Tensor | None = None
     watched: bool = False
@@ -163,6 +170,23 @@ class Report:
     watched: Mapping[str, float] = field(default_factory=dict)
 
 
+    def of(self, task: str) -> Report:
+        """What it says of one of several tasks, in that task's own names."""
+
+        def own(values: Mapping[str, float]) -> dict[str, float]:
+            return {n.removeprefix(f"{task}/"): x for n, x in values.items() if n.startswith(f"{task}/")}
+
+        parts = own(self.parts)
+        totals = {u.removesuffix(f":{task}"): n for u, n in self.totals.items() if u.endswith(f":{task}")}
+        rows = {i.removeprefix(f"{task}:"): x for i, x in self.rows.items() if i.startswith(f"{task}:")}
+        return replace(self, loss=sum(parts.values()), parts=parts, totals=totals, rows=rows, watched=own(self.watched))
+
+
+def qualified(unit: str, task: str) -> str:
+    """The name of one task's units; a step is everyone's."""
+    return unit if unit == "step" else f"{unit}:{task}"
+
+
 @runtime_checkable
 class Forward(Protocol):
     """A model behind one call."""
@@ -180,6 +204,15 @@ class Forward(Protocol):
 
     def nudge_like(self, batch: Batch) -> Tensor:
         """Zeros (T, D) in the embeddings' precision and place."""
+        ...
+
+
+@runtime_checkable
+class Forwards(Protocol):
+    """Models of several tasks."""
+
+    def of(self, task: str) -> Forward:
+        """The forward of one of them."""
         ...
 
 

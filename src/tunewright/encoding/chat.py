@@ -190,8 +190,14 @@ def record_of(example_id: str) -> str:
     return re.sub(r"#\d+$", "", example_id)
 
 
-def encoded(talks: Sequence[Conversation | None], template: ChatTemplate) -> list[list[Run] | Unfit | None]:
-    """The runs of each conversation, or why there are none; None stays None. Tokenizes many at once."""
+def encoded(
+    talks: Sequence[Conversation | None], template: ChatTemplate, *, written: bool = True
+) -> list[list[Run] | Unfit | None]:
+    """The runs of each conversation, or why there are none; None stays None. Tokenizes many at once.
+
+    written: the model shall write such replies, so that their tokens must read as they do. One that only reads may have
+    a tokenizer without capitals.
+    """
     made: list[list[Run] | Unfit | None] = []
     for start in range(0, len(talks), _CHUNK):
         chunk = talks[start : start + _CHUNK]
@@ -203,7 +209,7 @@ def encoded(talks: Sequence[Conversation | None], template: ChatTemplate) -> lis
                 made.append(one if isinstance(one, Unfit) else None)
                 continue
             pairs = [(turn, next(tokens), next(tokens)) for turn in one]
-            made.append(_attempt(_runs, talk, pairs, template))
+            made.append(_attempt(_runs, talk, pairs, template, written))
     return made
 
 
@@ -242,11 +248,13 @@ def _difference(prompt: str, whole: str) -> str:
     return f"serving sends {prompt[place : place + 40]!r} where the conversation goes on with {whole[place : place + 40]!r}"
 
 
-def _runs(talk: Conversation, turns: Sequence[tuple[_Turn, list[int], list[int]]], template: ChatTemplate) -> list[Run]:
+def _runs(
+    talk: Conversation, turns: Sequence[tuple[_Turn, list[int], list[int]]], template: ChatTemplate, written: bool
+) -> list[Run]:
     """Sequences of all replies; one that goes on where another ends takes it in."""
     runs: list[Run] = []
     for turn, prompt, whole in turns:
-        run = _run(talk, turn, prompt, whole, template)
+        run = _run(talk, turn, prompt, whole, template, written)
         before = runs[-1] if runs else None
         if before is not None and run.tokens[: len(before.tokens)] == before.tokens:
             learnt = before.learnt + run.learnt[len(before.learnt) :]
@@ -256,7 +264,9 @@ def _runs(talk: Conversation, turns: Sequence[tuple[_Turn, list[int], list[int]]
     return runs
 
 
-def _run(talk: Conversation, turn: _Turn, prompt: list[int], whole: list[int], template: ChatTemplate) -> Run:
+def _run(
+    talk: Conversation, turn: _Turn, prompt: list[int], whole: list[int], template: ChatTemplate, written: bool
+) -> Run:
     """The sequence of one reply, to its end-of-turn token.
 
     Raises:
@@ -275,6 +285,8 @@ def _run(talk: Conversation, turn: _Turn, prompt: list[int], whole: list[int], t
         tokens = [*tokens, template.ends[0]]
     else:
         raise Unfit("no_end", f"the template writes no end-of-turn token after {reply[-40:]!r}")
+    if not written:
+        return Run(tokens, [False] * start + [True] * (len(tokens) - start), (Reply(turn.place, start, len(tokens)),))
     if not same(template.decode(tokens[start:-1]), reply):
         raise Unfit(
             "round_trip", f"the tokens read {template.decode(tokens[start:-1])[:80]!r}, the text {reply[:80]!r}"

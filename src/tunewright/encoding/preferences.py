@@ -25,7 +25,7 @@ from tunewright.encoding.messages import Conversation, asked, followed
 
 
 def preferences(
-    records: Sequence[Record], template: ChatTemplate, *, limit: int, too_long: TooLong = "drop"
+    records: Sequence[Record], template: ChatTemplate, *, limit: int, too_long: TooLong = "drop", written: bool = True
 ) -> tuple[list[Example], list[Refused]]:
     """Examples of preference records, in their order, each checked as conversations are; and what was refused.
 
@@ -40,6 +40,8 @@ def preferences(
         limit: tokens of each of the two sequences, at most.
         too_long: "drop" refuses longer ones; "split_turns" drops leading exchanges of the prompt, the same for both
             replies, until both fit. A reply is never cut.
+        written: whether the model shall write such replies, or only read them (a reward model), whose tokens then need
+            not give the text back.
 
     Reasons beside those of `chat`: "same_reply", where there is nothing to prefer.
     """
@@ -50,7 +52,9 @@ def preferences(
             sides[record.id] = _sides(record)
         except (ValueError, TypeError) as error:
             refused[record.id] = Refused(record.id, "form", str(error))
-    runs = iter(encoded([side for r in records for side in sides.get(r.id, ()) if side.learnt], template))
+    runs = iter(
+        encoded([side for r in records for side in sides.get(r.id, ()) if side.learnt], template, written=written)
+    )
     examples = []
     for record in records:
         if record.id not in sides:
@@ -60,7 +64,7 @@ def preferences(
             if record.label is None and made[0] is None:
                 examples += unlabelled(sides[record.id][0], template, limit, too_long)
             else:
-                examples.append(_example(record, sides[record.id], made, template, limit, too_long))
+                examples.append(_example(record, sides[record.id], made, template, limit, too_long, written))
         except Unfit as unfit:
             refused[record.id] = Refused(record.id, unfit.reason, unfit.detail)
     return examples, [refused[r.id] for r in records if r.id in refused]
@@ -85,10 +89,11 @@ def _example(
     template: ChatTemplate,
     limit: int,
     too_long: TooLong,
+    written: bool,
 ) -> Example:
     runs = [_single(one) for one in made]
     if max(len(run.tokens) for run in runs) > limit:
-        runs = _shortened(sides, runs, template, limit, too_long)
+        runs = _shortened(sides, runs, template, limit, too_long, written)
     chosen = example(record.id, runs[0])
     if record.label is None:
         return replace(chosen, target=None)
@@ -114,7 +119,12 @@ def _single(made: list[Run] | Unfit | None) -> Run:
 
 
 def _shortened(
-    sides: Sequence[Conversation], runs: Sequence[Run], template: ChatTemplate, limit: int, too_long: TooLong
+    sides: Sequence[Conversation],
+    runs: Sequence[Run],
+    template: ChatTemplate,
+    limit: int,
+    too_long: TooLong,
+    written: bool,
 ) -> list[Run]:
     """The same replies behind the longest end of the prompt with which all fit."""
     if too_long == "drop":
@@ -123,7 +133,7 @@ def _shortened(
 
     def fitting(start: int) -> list[Run] | None:
         cut = [part(side, start, len(side.messages)) for side in sides]
-        made = [_single(one) for one in encoded(cut, template)]
+        made = [_single(one) for one in encoded(cut, template, written=written)]
         return made if max(len(run.tokens) for run in made) <= limit else None
 
     best = earliest(exchanges(sides[0].messages, sides[0].learnt[0]), fitting)

@@ -43,13 +43,16 @@ class Choices:
     scale: tuple[Sequence[float], Sequence[float]] | None = None
     altered: Callable[[Example, int], Example] | None = None
     between: Callable[[], None] | None = None
+    writes = True
 
     def __init__(self, loaded: Loaded, limit: int, too_long: TooLong) -> None:
         self.loaded, self.limit, self.too_long = loaded, limit, too_long
         self.template = template_of(loaded.tokenizer)
 
     def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
-        examples, refused = preferences(records, self.template, limit=self.limit, too_long=self.too_long)
+        examples, refused = preferences(
+            records, self.template, limit=self.limit, too_long=self.too_long, written=self.writes
+        )
         gone = {one.id for one in refused}
         return Encoded([r for r in records if r.id not in gone], examples, left(refused))
 
@@ -180,6 +183,7 @@ class Rewards(Choices):
 
     task = TASKS["reward"]
     columns = ("reward",)
+    writes = False
 
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:

@@ -55,6 +55,7 @@ class ModelForward:
             mean, which is what a new head starts from, and given in the targets' own units.
         fixed: the weights change no more: the model is put into evaluation mode, and what a prediction has laid out
             of them is kept for the next.
+        draws: where dropouts draw from; its own where this is left out. Forwards over one body have one.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ModelForward:
         precision: Literal["float32", "bfloat16"] = "float32",
         scale: tuple[Sequence[float], Sequence[float]] | None = None,
         fixed: bool = False,
+        draws: dropout.Draws | None = None,
     ) -> None:
         self.model = model
         outer: Any = model
@@ -81,7 +83,9 @@ class ModelForward:
         if fixed:
             self._settle()
         self._laid: Products | None = None
-        self.draws = dropout.Draws()
+        self.sharing = True
+        """Whether prompts that sequences of a batch begin with are read once where that is exact."""
+        self.draws = draws or dropout.Draws()
         dropout.install(model, self.draws)
         self._nudge: Tensor | None = None
         self._last: LastLayer | None = None
@@ -278,7 +282,7 @@ class ModelForward:
         causal = self.head is not None and self.head.pooling == "last" and self.device.type == "cpu"
         windows = getattr(self.inner.config, "sliding_window", None) is not None
         double = next(self.model.parameters()).dtype == torch.float64  # the kernel is float32's
-        if not causal or windows or double or not attention.flash_works():
+        if not self.sharing or not causal or windows or double or not attention.flash_works():
             return None
         drops = self.model.training and any(isinstance(m, dropout.KeyedDropout) and m.p for m in self.model.modules())
         keys = _keys(batch)

@@ -70,7 +70,7 @@ def train(
                 parameter.grad = None
             kept: list[tuple[Batch | None, Term, Tensor]] = []
             for batch in window:
-                remembered = Once(forward)
+                remembered = Once(forward, batch.task)
                 shares = [(batch, term, _share(term, totals)) for term in objective(remembered, batch, at)]
                 _backward([share for _, term, share in shares if not term.watched])
                 kept += [(batch, term, share.detach()) for batch, term, share in shares]

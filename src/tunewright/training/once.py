@@ -7,13 +7,18 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from tunewright.core.tensors import Batch, Forward, Parted
+from tunewright.core.tensors import Batch, Forward, Forwards, Parted
 
 
 class Once:
-    """Passes over a batch as it is are made once; a nudged one is made each time. Lives for one batch of a window."""
+    """Passes over a batch as it is are made once; a nudged one is made each time. Lives for one batch of a window.
 
-    def __init__(self, forward: Forward) -> None:
+    Of the forwards of several tasks it is that of the batch's own.
+    """
+
+    def __init__(self, forward: Forward, task: str = "") -> None:
+        if task and isinstance(forward, Forwards):
+            forward = forward.of(task)
         self.forward = forward
         self._parted = cast(Parted, forward) if all(hasattr(forward, n) for n in ("states", "scores", "cost")) else None
         self._made: dict[tuple[Any, ...], tuple[Batch, Tensor]] = {}

@@ -43,7 +43,7 @@ class Plan:
 class Windows(Iterator[list[Batch]]):
     """Draws the examples of each step, lays the longest first, and cuts them into micro-batches by tokens.
 
-    Equal lengths lie side by side so that attention can take them together. `state` and `load` make a resumed
+    `tasks` says which of several tasks an example is of: a micro-batch holds those of one. Equal lengths lie side by side so that attention can take them together. `state` and `load` make a resumed
     run draw exactly what it would have drawn.
     """
 
@@ -55,18 +55,20 @@ class Windows(Iterator[list[Batch]]):
         plan: Plan,
         *,
         micro_tokens: int = 8192,
+        tasks: Mapping[str, str] | None = None,
     ) -> None:
         self.sampler, self.collate, self.lengths, self.plan = sampler, collate, lengths, plan
-        self.micro_tokens = micro_tokens
+        self.micro_tokens, self.tasks = micro_tokens, tasks or {}
         self.step, self.drawn, self.tokens = 0, 0, 0
 
     def __next__(self) -> list[Batch]:
         ids = self._draw()
-        ids.sort(key=lambda i: -self.lengths[i])
+        ids.sort(key=lambda i: (self.tasks.get(i, ""), -self.lengths[i]))
         out: list[list[str]] = [[]]
         room = self.micro_tokens
         for id_ in ids:
-            if out[-1] and self.lengths[id_] > room:
+            other = bool(out[-1]) and self.tasks.get(id_) != self.tasks.get(out[-1][-1])
+            if out[-1] and (other or self.lengths[id_] > room):
                 out.append([])
                 room = self.micro_tokens
             out[-1].append(id_)
