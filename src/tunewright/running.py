@@ -373,7 +373,9 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _enough(splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None) -> None:
+def _enough(
+    splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None
+) -> None:
     """Refuses a training set that teaches nothing and a test set that could prove nothing.
 
     Args:

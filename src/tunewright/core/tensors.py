@@ -169,7 +169,6 @@ class Report:
     rate: float = 0.0
     watched: Mapping[str, float] = field(default_factory=dict)
 
-
     def of(self, task: str) -> Report:
         """What it says of one of several tasks, in that task's own names."""
 
