@@ -25,6 +25,7 @@ from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.recipe import Recipe
+from tunewright.showing import shown, suspicious
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
@@ -59,8 +60,12 @@ class Findings:
         }
 
 
-def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
-    """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
+def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None, show: int = 0) -> Findings:
+    """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing.
+
+    Args:
+        show: so many training rows are put into the facts as training reads them ("shown").
+    """
     found, recipe = Findings(), placed(recipe, base)
     prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
@@ -73,6 +78,9 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Fi
             encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
             found.gather(lambda: refuse_thumbs(recipe, encoded["train"].examples))
             _refused(encoded, kind, found)
+            _suspicious(encoded, kind, found)
+            if show:
+                found.facts["shown"] = shown(kind, encoded["train"], show, recipe.seed)
             _lengths(recipe, encoded, kind, found)
             found.gather(lambda: _objective(recipe, encoded, kind))
             _model_facts(recipe, encoded, kind, found)
@@ -141,6 +149,21 @@ def _refused(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> Non
     if not encoded["train"].examples:
         found.errors.append(Problem(where="data, train split", found="no row can be encoded"))
         found.exit_code = found.exit_code or 3
+
+
+def _suspicious(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
+    """Rows whose messages hold what reads like the template's own marks."""
+    records = {r.id: r for part in encoded.values() for r in part.records}
+    hits = suspicious(kind, list(records.values()))
+    if hits:
+        first = records[hits[0].id].source
+        found.facts["control_text"] = len(hits)
+        found.warnings.append(
+            Problem(where="data", found=f"{counted(len(hits), 'row')} with text that reads like the chat template's own marks; "
+                    f"the first: {first.file}, line {first.line}: {hits[0].detail}",
+                    allowed="messages without such text: the model reads a turn that nobody took",
+                    to_do="take it out of the messages, or see that it is meant")
+        )  # fmt: skip
 
 
 def _objective(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind) -> None:

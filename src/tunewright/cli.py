@@ -71,14 +71,22 @@ def init(
 
 
 @app.command()
-def check(recipe: RecipeFile, change: Changes = [], folder: Folder = None, as_json: Json = False) -> None:  # noqa: B006
+def check(
+    recipe: RecipeFile,
+    change: Changes = [],  # noqa: B006
+    folder: Folder = None,
+    show: Annotated[
+        int, typer.Option("--show", min=0, help="Print so many training rows, with what of them is learnt.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
     """Find everything that can be wrong, before any training."""
     from tunewright.recipe import read
 
     parsed = read(recipe, change)
     from tunewright.checking import check as look
 
-    found = look(parsed, recipe.parent, folder or Path(parsed.folder or f"runs/{recipe.stem}"))
+    found = look(parsed, recipe.parent, folder or Path(parsed.folder or f"runs/{recipe.stem}"), show)
     if as_json:
         _say(found.as_json())
     else:

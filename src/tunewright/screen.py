@@ -282,6 +282,8 @@ def checked(found: Any, recipe: Path) -> None:
         out.print(f"model:   {escape(m['name'])}, {m['architecture']}, {_size(m['parameters'])} parameters{learns}, "
                   f"{m['layout']}, {m['precision']}, {'new head' if m['head'] == 'new' else 'own head'}")  # fmt: skip
         out.print(f"plan:    {counted(facts['training']['steps'], 'step')}, rate {facts['training']['rate']:g}")
+    if facts.get("shown"):
+        show_masked(facts["shown"])
     for problem in found.warnings:
         _problem(problem, "yellow", "warning")
     for problem in found.errors:

@@ -156,7 +156,10 @@ def test_a_copy_has_no_loss_and_says_so() -> None:
     assert {c["against"] for c in evidence["comparisons"] if c["metric"] == "chrf"} == {"copy", "untuned"}
     alone = gather(contenders[:2], resamples=100)["verdict"]
     assert alone["outcome"] == "can't tell" and alone["against"] is None
-    assert "no baseline can be held against it by nats of loss per token (copy: it gives no likelihood" in alone["sentence"]
+    assert (
+        "no baseline can be held against it by nats of loss per token (copy: it gives no likelihood"
+        in alone["sentence"]
+    )
 
 
 def test_other_tokens_are_another_unit() -> None:
