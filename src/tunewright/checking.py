@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
 from tunewright.models.precision import chosen, chosen_device
+from tunewright.models.several import share
 from tunewright.recipe import Recipe
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
@@ -62,23 +63,56 @@ class Findings:
 def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
     """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
     found, recipe = Findings(), placed(recipe, base)
-    prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
-    device = found.gather(lambda: chosen_device(recipe.model.device))
-    if prepared is not None:
-        _describe(prepared, recipe.task, found)
-    if prepared is not None and place is not None and device is not None:
-        kind = found.gather(lambda: begin(recipe, place, prepared.splits))
-        if kind is not None:
-            encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
-            _refused(encoded, kind, found)
-            _lengths(recipe, encoded, kind, found)
-            found.gather(lambda: _objective(recipe, encoded, kind))
-            _model_facts(recipe, encoded, kind, found)
+    if recipe.task == "multitask":
+        _look_at_all(recipe, base, place, found)
+    else:
+        _look(recipe, base, place, found)
     if folder is not None:
         found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
         _room(folder, found)
     return found
+
+
+def _look(recipe: Recipe, base: Path, place: Found | None, found: Findings) -> Kind | None:
+    """One task's data and model; its kind, where it can be had."""
+    prepared = found.gather(lambda: _prepared(recipe, base))
+    device = found.gather(lambda: chosen_device(recipe.model.device))
+    if prepared is not None:
+        _describe(prepared, recipe.task, found)
+    if prepared is None or place is None or device is None:
+        return None
+    kind = found.gather(lambda: begin(recipe, place, prepared.splits))
+    if kind is not None:
+        encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
+        _refused(encoded, kind, found)
+        _lengths(recipe, encoded, kind, found)
+        found.gather(lambda: _objective(recipe, encoded, kind))
+        _model_facts(recipe, encoded, kind, found)
+    return kind
+
+
+def _look_at_all(recipe: Recipe, base: Path, place: Found | None, found: Findings) -> None:
+    """Every task as if it were alone, and whether they can share a body."""
+    kinds, facts = dict[str, Kind](), dict[str, dict[str, Any]]()
+    for name, part in recipe.parts().items():
+        own = Findings()
+        kind = _look(part, base, place, own)
+        found.errors += [replace(p, where=f"tasks.{name}, {p.where}") for p in own.errors]
+        found.warnings += [replace(p, where=f"tasks.{name}, {p.where}") for p in own.warnings]
+        found.exit_code = found.exit_code or own.exit_code
+        facts[name] = own.facts
+        if kind is not None:
+            kinds[name] = kind
+    if len(kinds) == len(facts):
+        found.gather(lambda: share({name: kind.loaded.model for name, kind in kinds.items()}))
+    learnt = [own["training"] for own in facts.values() if "training" in own]
+    found.facts |= {"task": recipe.task, "tasks": facts}
+    if len(learnt) == len(facts):
+        steps = -(-sum(one["examples"] for one in learnt) // recipe.training.batch)
+        steps = min(steps, recipe.training.steps or steps)
+        found.facts["training"] = {"steps": steps, "examples": sum(one["examples"] for one in learnt),
+                                   "rate": learnt[0]["rate"]}  # fmt: skip
 
 
 def _owned(recipe: Recipe, base: Path, place: Found | None, folder: RunFolder) -> None:

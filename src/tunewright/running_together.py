@@ -1,10 +1,10 @@
 """The stages of a run of several tasks. Each task has a folder of its own, which is a run's as if it were alone:
 
-    runs/both/
-      recipe.yaml run.json history.jsonl evaluations.jsonl checkpoints/     of the training together
-      tasks/sentiment/           data, predictions, evidence, the tuned model: what `predict` and `evaluate` read
-        alone/                   the run of this task alone, where `evaluation.transfer` asks for it
-      evidence.json report.html  of all tasks, and whether they helped one another
+runs/both/
+  recipe.yaml run.json history.jsonl evaluations.jsonl checkpoints/     of the training together
+  tasks/sentiment/           data, predictions, evidence, the tuned model: what `predict` and `evaluate` read
+    alone/                   the run of this task alone, where `evaluation.transfer` asks for it
+  evidence.json report.html  of all tasks, and whether they helped one another
 """
 
 from __future__ import annotations
@@ -213,7 +213,12 @@ class TogetherJob:
         for name, job in self.jobs.items():
             yield Event("note_quiet", f"{name} alone")
             inner = self.work(
-                job.recipe, job.folder.path / "alone", base=self.base, until="predict", retrain=self.retrain, stop=self.stop
+                job.recipe,
+                job.folder.path / "alone",
+                base=self.base,
+                until="predict",
+                retrain=self.retrain,
+                stop=self.stop,
             )
             for event in inner:
                 if event.kind in ("plan", "step", "resumed", "validation", "finished"):

@@ -98,7 +98,9 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
     models = {task: attached(recipe, adaptation, part.kind.loaded) for task, part in parts.items()}
     several.share(models)
     supervised = {task: part.supervised for task, part in parts.items()}
-    live = several.install_rows(models, [torch.from_numpy(x) for own in supervised.values() for e in own for x in e.read()])
+    live = several.install_rows(
+        models, [torch.from_numpy(x) for own in supervised.values() for e in own for x in e.read()]
+    )
     for model in models.values():
         model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
@@ -150,9 +152,7 @@ def _mixed(
 def _mixture(recipe: Recipe, parts: Mapping[str, OneTask], supervised: Mapping[str, Sequence[Example]]) -> Mixture:
     sampler, mixing = registry.build("sampler", recipe.training.sampler), recipe.mixing or MixingPart()
     bound = {
-        task: sampler.bind(
-            Pool([e.id for e in own], parts[task].kind.groups(own), [len(e) for e in own]), recipe.seed
-        )
+        task: sampler.bind(Pool([e.id for e in own], parts[task].kind.groups(own), [len(e) for e in own]), recipe.seed)
         for task, own in supervised.items()
     }
     shares = registry.build("mixture", mixing.sampler).of({task: len(own) for task, own in supervised.items()})

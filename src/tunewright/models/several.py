@@ -28,7 +28,8 @@ class TaskForwards:
     def __init__(
         self,
         models: Mapping[str, Any],
-        scales: Mapping[str, Scale], layout: Layout | None,
+        scales: Mapping[str, Scale],
+        layout: Layout | None,
         precision: Literal["float32", "bfloat16"],
     ) -> None:
         draws = dropout.Draws()
