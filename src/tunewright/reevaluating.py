@@ -24,7 +24,7 @@ from tunewright.identity import base_model
 from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.loading import find
 from tunewright.models.saving import Saved, open_saved
-from tunewright.predicting import Predictor, load
+from tunewright.predicting import Predictor, load, part_of
 from tunewright.recipe import Recipe, families, read
 from tunewright.tasks import TASKS
 from tunewright.tracking import RunFolder
@@ -45,8 +45,10 @@ def recipe_of(run_folder: Path) -> Recipe:
     return read(path)
 
 
-def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
+def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[str, Any]]:
     """Judges a run's model and its baselines on other labelled rows; keeps the predictions beside the run.
+
+    Of a run of several tasks it is the one named `task`.
 
     The baselines are the run's own, fitted again on its training rows. One whose base model is gone is left out with
     the reason. Rows that training has seen are left out and counted.
@@ -54,6 +56,7 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
     Raises:
         DataError: the file has not the run's columns, or no labelled row. RunDamaged: there is no tuned model.
     """
+    run_folder = part_of(run_folder, task)
     recipe = recipe_of(run_folder)
     families()
     saved = _saved(run_folder)
@@ -187,19 +190,23 @@ def is_file(source: str) -> bool:
     return False
 
 
-def predict_lines(run_folder: Path, texts: Sequence[str], pair: str | None = None) -> list[dict[str, Any]]:
+def predict_lines(
+    run_folder: Path, texts: Sequence[str], pair: str | None = None, task: str = ""
+) -> list[dict[str, Any]]:
     """The prediction of each text, each with the second text `pair` where the model reads two."""
-    found = load(run_folder).predict(texts, None if pair is None else [pair] * len(texts))
+    found = load(run_folder, task).predict(texts, None if pair is None else [pair] * len(texts))
     return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
 
 
-def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | None) -> tuple[Path, int]:
+def predict_file(
+    run_folder: Path, source: Path, out: Path | None, text: str | None, task: str = ""
+) -> tuple[Path, int]:
     """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
 
     Raises:
         DataError: the text column is not there. RunDamaged: no tuned model.
     """
-    predictor: Predictor = load(run_folder)
+    predictor: Predictor = load(run_folder, task)
     column = text or str(predictor.saved.card.get("text") or "text")
     pair = predictor.saved.card.get("pair")
     rows = data_side.read(source, data_side.Columns(column, None, pair))
@@ -246,6 +253,10 @@ def facts_of(run_folder: Path) -> dict[str, Any]:
     recipe = recipe_of(run_folder)
     folder = RunFolder(run_folder)
     evidence = folder.findings()
+    if recipe.task == "multitask":
+        own = {name: facts_of(run_folder / "tasks" / name)["figures"] for name in evidence.get("tasks", {})}
+        figures = {f"{name}/{who}": rows for name, found in own.items() for who, rows in found.items()}
+        return {"recipe": recipe.dump(), "run": folder.facts(), "verdict": evidence.get("verdict"), "figures": figures}
     deciding = (evidence.get("verdict") or {}).get("metric") or "accuracy"
     shown = dict.fromkeys([deciding, *TASKS[recipe.task].shown.values()])
     figures = {
