@@ -235,10 +235,9 @@ class _Job:
         self.folder.note({"model": facts})
         for sentence in self.kind.notes():
             yield Event("note", sentence)
-        refused = sum(map(len, left.values()))
-        if refused:
-            yield Event("note", f"{counted(refused, 'row')} cannot be encoded and {'is' if refused == 1 else 'are'} left out: "
-                        "the ledger says why")  # fmt: skip
+        why = refusals(left)
+        if why:
+            yield Event("note", f"left out: {why}")
         if cut:
             yield Event("note", f"{cut} of {len(self.splits['train'])} training texts {'is' if cut == 1 else 'are'} longer "
                         f"than {limit} tokens and cut there (model.max_tokens)")  # fmt: skip
