@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +17,14 @@ from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
-from tunewright.fitting import attached, rate_for
+from tunewright.fitting import attached, rate_for, refuse_thumbs
 from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
 from tunewright.models.precision import chosen, chosen_device
+from tunewright.models.several import share
 from tunewright.recipe import Recipe
 from tunewright.showing import shown, suspicious
 from tunewright.tracking import RunFolder
@@ -67,26 +68,60 @@ def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None, show:
         show: so many training rows are put into the facts as training reads them ("shown").
     """
     found, recipe = Findings(), placed(recipe, base)
-    prepared = found.gather(lambda: _prepared(recipe, base))
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
-    device = found.gather(lambda: chosen_device(recipe.model.device))
-    if prepared is not None:
-        _describe(prepared, recipe.task, found)
-    if prepared is not None and place is not None and device is not None:
-        kind = found.gather(lambda: begin(recipe, place, prepared.splits))
-        if kind is not None:
-            encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
-            _refused(encoded, kind, found)
-            _suspicious(encoded, kind, found)
-            if show:
-                found.facts["shown"] = shown(kind, encoded["train"], show, recipe.seed)
-            _lengths(recipe, encoded, kind, found)
-            found.gather(lambda: _objective(recipe, encoded, kind))
-            _model_facts(recipe, encoded, kind, found)
+    if recipe.task == "multitask":
+        _look_at_all(recipe, base, place, found, show)
+    else:
+        _look(recipe, base, place, found, show)
     if folder is not None:
         found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
         _room(folder, found)
     return found
+
+
+def _look(recipe: Recipe, base: Path, place: Found | None, found: Findings, show: int = 0) -> Kind | None:
+    """One task's data and model; its kind, where it can be had."""
+    prepared = found.gather(lambda: _prepared(recipe, base))
+    device = found.gather(lambda: chosen_device(recipe.model.device))
+    if prepared is not None:
+        _describe(prepared, recipe.task, found)
+    if prepared is None or place is None or device is None:
+        return None
+    kind = found.gather(lambda: begin(recipe, place, prepared.splits))
+    if kind is not None:
+        encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
+        found.gather(lambda: refuse_thumbs(recipe, encoded["train"].examples))
+        _refused(encoded, kind, found)
+        _suspicious(encoded, kind, found)
+        if show:
+            found.facts["shown"] = shown(kind, encoded["train"], show, recipe.seed)
+        _lengths(recipe, encoded, kind, found)
+        found.gather(lambda: _objective(recipe, encoded, kind))
+        _model_facts(recipe, encoded, kind, found)
+    return kind
+
+
+def _look_at_all(recipe: Recipe, base: Path, place: Found | None, found: Findings, show: int = 0) -> None:
+    """Every task as if it were alone, and whether they can share a body."""
+    kinds, facts = dict[str, Kind](), dict[str, dict[str, Any]]()
+    for name, part in recipe.parts().items():
+        own = Findings()
+        kind = _look(part, base, place, own, show)
+        found.errors += [replace(p, where=f"tasks.{name}, {p.where}") for p in own.errors]
+        found.warnings += [replace(p, where=f"tasks.{name}, {p.where}") for p in own.warnings]
+        found.exit_code = found.exit_code or own.exit_code
+        facts[name] = own.facts
+        if kind is not None:
+            kinds[name] = kind
+    if len(kinds) == len(facts):
+        found.gather(lambda: share({name: kind.loaded.model for name, kind in kinds.items()}))
+    learnt = [own["training"] for own in facts.values() if "training" in own]
+    found.facts |= {"task": recipe.task, "tasks": facts}
+    if len(learnt) == len(facts):
+        steps = -(-sum(one["examples"] for one in learnt) // recipe.training.batch)
+        steps = min(steps, recipe.training.steps or steps)
+        found.facts["training"] = {"steps": steps, "examples": sum(one["examples"] for one in learnt),
+                                   "rate": learnt[0]["rate"]}  # fmt: skip
 
 
 def _owned(recipe: Recipe, base: Path, place: Found | None, folder: RunFolder) -> None:

@@ -32,6 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard o
 Folder = Annotated[Path | None, typer.Option("--folder", help="The run's folder. Default: runs/NAME OF THE RECIPE.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left in the folder.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe in YAML.")]
+OneTask = Annotated[str, typer.Option("--task", help="Which task, where the run is of several.")]
 RunDir = Annotated[Path, typer.Argument(help="A run's folder.")]
 
 
@@ -172,6 +173,7 @@ def _carry_out(parsed: Any, place: Path, base: Path, as_json: bool, **options: A
 def evaluate(
     run_folder: RunDir,
     data: Annotated[Path | None, typer.Option("--data", help="Other labelled rows to judge the model on.")] = None,
+    task: OneTask = "",
     as_json: Json = False,
 ) -> None:
     """Compute a run's evidence again, or judge its model on other labelled rows."""
@@ -181,12 +183,12 @@ def evaluate(
         _carry_out(recipe_of(run_folder), run_folder, Path(), as_json, retrain=False)
         return
     if as_json:
-        _say(judge_on(run_folder, data)[1])
+        _say(judge_on(run_folder, data, task)[1])
         return
     from tunewright import screen
 
     screen.judging(run_folder, data)
-    screen.judged_on(*judge_on(run_folder, data))
+    screen.judged_on(*judge_on(run_folder, data, task))
 
 
 @app.command()
@@ -196,17 +198,18 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="Where predictions go (.csv or .jsonl).")] = None,
     text: Annotated[str | None, typer.Option("--text", help="The column with the texts.")] = None,
     pair: Annotated[str | None, typer.Option("--pair", help="The second text, where the model reads two.")] = None,
+    task: OneTask = "",
     as_json: Json = False,
 ) -> None:
     """Predict a file, or a line of text."""
     from tunewright.reevaluating import is_file, predict_file, predict_lines
 
     if source != "-" and is_file(source):
-        place, n = predict_file(run_folder, Path(source), out, text)
+        place, n = predict_file(run_folder, Path(source), out, text, task)
         _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{counted(n, 'row')} predicted: {place}")
         return
     lines = [line.rstrip("\n") for line in sys.stdin] if source == "-" else [source]
-    rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair)
+    rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair, task)
     if as_json:
         _say(rows)
         return
@@ -221,6 +224,12 @@ def _answer(row: dict[str, Any]) -> str:
         return "; ".join(f"{one['type']}: {one['text']}" for one in row["entities"]) or "-"
     if "labels" in row:
         return ", ".join(row["labels"]) or "-"
+    if "reply" in row:
+        return str(row["reply"])
+    if "reward" in row:
+        return f"{row['reward']:.4g}"
+    if "bits_per_byte" in row:
+        return f"{row['bits_per_byte']:.4g}"
     return f"{row['label']}\t{row['probability']:.3f}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunewright.core.errors import DataError, Problem, RunDamaged
+from tunewright.core.errors import DataError, Problem, RecipeError, RunDamaged, closest, listed
 from tunewright.core.records import Record, Source
 from tunewright.fitting import opened
 from tunewright.kinds import Answer, LabelsPrediction, NumbersPrediction, Prediction
@@ -64,13 +64,14 @@ class Predictor:
         return self.kind.answers(self._forward, records)
 
 
-def load(folder: str | Path) -> Predictor:
-    """The tuned model of a run folder, or of a folder that holds a saved model.
+def load(folder: str | Path, task: str = "") -> Predictor:
+    """The tuned model of a run folder, or of a folder that holds a saved model; of a run of several tasks, that of `task`.
 
     Raises:
         RunDamaged: there is no tuned model, or its files were changed. ModelError: an adapter's base is gone.
+        RecipeError: the run is of several tasks and has none of that name, or it is of one and a task is named.
     """
-    path = Path(folder)
+    path = part_of(Path(folder), task)
     if (path / "model").is_dir() or (path / "run.json").exists():
         path = path / "model"
     if not path.is_dir():
@@ -79,3 +80,21 @@ def load(folder: str | Path) -> Predictor:
                     to_do="`tunewright run RECIPE` makes one; `tunewright runs` lists them")
         )  # fmt: skip
     return Predictor(open_saved(path))
+
+
+def part_of(folder: Path, task: str = "") -> Path:
+    """The folder of one task in a run of several; the folder itself where the run is of one.
+
+    Raises:
+        RecipeError: a task must be named and is not, or there is none of that name.
+    """
+    names = sorted(path.parent.name for path in (folder / "tasks").glob("*/run.json"))
+    if task in names:
+        return folder / "tasks" / task
+    if not names and not task:
+        return folder
+    raise RecipeError(
+        Problem(where="--task", found=f"there is no task {task!r} in this run" if task else "no task is named",
+                allowed=listed(names) or "nothing: this run is of one task",
+                to_do=closest(task, names) or (f"for example --task {names[0]}" if names else "leave it out"))
+    )  # fmt: skip

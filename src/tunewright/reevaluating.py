@@ -15,16 +15,16 @@ from typing import Any
 
 from tunewright import data as data_side
 from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
-from tunewright.core.files import write_json, write_text
+from tunewright.core.files import sha256, write_json, write_text
 from tunewright.core.records import Record
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
 from tunewright.fitting import opened
 from tunewright.identity import base_model
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.loading import find
 from tunewright.models.saving import Saved, open_saved
-from tunewright.predicting import Predictor, load
+from tunewright.predicting import Predictor, load, part_of
 from tunewright.recipe import Recipe, families, read
 from tunewright.tasks import TASKS
 from tunewright.tracking import RunFolder
@@ -45,8 +45,10 @@ def recipe_of(run_folder: Path) -> Recipe:
     return read(path)
 
 
-def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
+def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[str, Any]]:
     """Judges a run's model and its baselines on other labelled rows; keeps the predictions beside the run.
+
+    Of a run of several tasks it is the one named `task`.
 
     The baselines are the run's own, fitted again on its training rows. One whose base model is gone is left out with
     the reason. Rows that training has seen are left out and counted.
@@ -54,13 +56,26 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
     Raises:
         DataError: the file has not the run's columns, or no labelled row. RunDamaged: there is no tuned model.
     """
+    run_folder = part_of(run_folder, task)
     recipe = recipe_of(run_folder)
     families()
     saved = _saved(run_folder)
     splits = data_side.load(run_folder / "data")
     items, left_out = _items(run_folder, recipe, saved, splits, data)
-    made, missing = _contenders(run_folder, recipe, saved, {**splits, "test": items})
     place = run_folder / "evaluations" / data.stem
+    kind, forward = opened(saved, recipe)
+    encoded = kind.encode(items, learn=False)
+    if encoded.left:
+        left_out["that cannot be encoded"] = len(encoded.left)
+    if not encoded.records:
+        raise DataError(Problem(where=str(data), found=refusals({"test": encoded.left})))
+    splits, items = {**splits, "test": encoded.records}, encoded.records
+    if recipe.task == "preference":
+        encoded = _referred(run_folder, recipe, splits, encoded, data)
+    told = kind.judged(forward, encoded, "tuned", "test")
+    tuned = Contender(told, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")
+    made, missing = _baselines(run_folder, recipe, kind, splits)
+    made.insert(0, tuned)
     for contender in made:
         predictions_files.write(place, contender)
     wanted = recipe.evaluation
@@ -73,13 +88,20 @@ def judge_on(run_folder: Path, data: Path) -> tuple[Path, dict[str, Any]]:
     return place, evidence
 
 
-def _contenders(
-    run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]]
+def _referred(
+    run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]], items: Encoded, data: Path
+) -> Encoded:
+    """The items with what the base model gives their replies, from which a policy's rewards are measured."""
+    known = f"{RunFolder(run_folder).facts().get('fingerprint')} {sha256(data)}"
+    place = run_folder / "evaluations" / data.stem / "reference"
+    return _base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
+
+
+def _baselines(
+    run_folder: Path, recipe: Recipe, kind: Kind, splits: Mapping[str, Sequence[Record]]
 ) -> tuple[list[Contender], dict[str, str]]:
-    """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
-    kind, forward = opened(saved, recipe)
-    tuned = kind.judged(forward, kind.encode(splits["test"], learn=False), "tuned", "test")
-    made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
+    """The run's baselines on the test split, and why one is missing."""
+    made = list[Contender]()
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
         try:
@@ -107,11 +129,11 @@ def _items(
     seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
     items, why = list[Record](), Counter[str]()
     for i, (row, (label, reason)) in enumerate(zip(rows.rows, data_side.answers(rows, options), strict=True)):
-        if label is None:
+        if label is None and target.needs_label:
             why["without a label" if reason == "missing_label" else f"whose label is no answer ({reason})"] += 1
         elif not row.text or not row.text.strip():
             why["without a text"] += 1
-        elif not target.knows(label, known):
+        elif label is not None and not target.knows(label, known):
             why["with a label that the model does not know"] += 1
         elif (row.text.strip(), row.pair) in seen:
             why["seen in training"] += 1
@@ -121,8 +143,9 @@ def _items(
         why["that could not be read"] = len(rows.events)
     if not items:
         raise DataError(
-            Problem(where=str(data), found="no row with a known label that training has not seen",
-                    allowed=f"labels {', '.join(known)}", to_do="check the columns and labels")
+            Problem(where=str(data), found="no row with a known label that training has not seen" if known
+                    else f"no row that can be judged: {', '.join(f'{n} {reason}' for reason, n in why.items()) or 'it is empty'}",
+                    allowed=f"labels {', '.join(known)}" if known else "", to_do="check the columns and labels")
         )  # fmt: skip
     return items, dict(why)
 
@@ -167,19 +190,23 @@ def is_file(source: str) -> bool:
     return False
 
 
-def predict_lines(run_folder: Path, texts: Sequence[str], pair: str | None = None) -> list[dict[str, Any]]:
+def predict_lines(
+    run_folder: Path, texts: Sequence[str], pair: str | None = None, task: str = ""
+) -> list[dict[str, Any]]:
     """The prediction of each text, each with the second text `pair` where the model reads two."""
-    found = load(run_folder).predict(texts, None if pair is None else [pair] * len(texts))
+    found = load(run_folder, task).predict(texts, None if pair is None else [pair] * len(texts))
     return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
 
 
-def predict_file(run_folder: Path, source: Path, out: Path | None, text: str | None) -> tuple[Path, int]:
+def predict_file(
+    run_folder: Path, source: Path, out: Path | None, text: str | None, task: str = ""
+) -> tuple[Path, int]:
     """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
 
     Raises:
         DataError: the text column is not there. RunDamaged: no tuned model.
     """
-    predictor: Predictor = load(run_folder)
+    predictor: Predictor = load(run_folder, task)
     column = text or str(predictor.saved.card.get("text") or "text")
     pair = predictor.saved.card.get("pair")
     rows = data_side.read(source, data_side.Columns(column, None, pair))
@@ -226,6 +253,10 @@ def facts_of(run_folder: Path) -> dict[str, Any]:
     recipe = recipe_of(run_folder)
     folder = RunFolder(run_folder)
     evidence = folder.findings()
+    if recipe.task == "multitask":
+        own = {name: facts_of(run_folder / "tasks" / name)["figures"] for name in evidence.get("tasks", {})}
+        figures = {f"{name}/{who}": rows for name, found in own.items() for who, rows in found.items()}
+        return {"recipe": recipe.dump(), "run": folder.facts(), "verdict": evidence.get("verdict"), "figures": figures}
     deciding = (evidence.get("verdict") or {}).get("metric") or "accuracy"
     shown = dict.fromkeys([deciding, *TASKS[recipe.task].shown.values()])
     figures = {

@@ -71,7 +71,7 @@ def follow(events: Iterable[Any], *, quiet: bool) -> dict[str, Any] | None:
             if event.kind == "stage":
                 out.print(f"[bold]{_STAGES[event.name]}[/]")
             elif event.kind == "data":
-                _data(event.values)
+                _data(event.values, event.name)
             elif event.kind == "model":
                 _model(event.name, event.values)
             elif event.kind == "note":
@@ -114,13 +114,16 @@ class _Pace:
         return steps + (f"  {self.tokens / spent:,.0f} learnt tokens/s" if self.tokens else "")
 
 
-def _data(values: Mapping[str, Any]) -> None:
+def _data(values: Mapping[str, Any], task: str = "") -> None:
     ledger = values["ledger"]["stages"]
     read, sizes = ledger[0], values["splits"]
     used = sum(sizes.values())
     total = read["in"] + sum(stage["added"] for stage in ledger)
     gone = _defects((d["title"], d["count"]) for d in values["card"].get("defects", []))
-    out.print(f"  {counted(total, 'row')} in, {used:,} used: " + ", ".join(f"{n} {name}" for name, n in sizes.items()))
+    named = f"{escape(task)}: " if task else ""
+    out.print(
+        f"  {named}{counted(total, 'row')} in, {used:,} used: " + ", ".join(f"{n} {name}" for name, n in sizes.items())
+    )
     if gone:
         out.print(f"  found: {escape(gone)}")
 
@@ -157,8 +160,11 @@ def finished(place: Path, evidence: Mapping[str, Any] | None) -> None:
         return
     judged(evidence, place)
     out.print(f"report: [bold]{(place / 'report.html').resolve()}[/]", soft_wrap=True)
-    out.print(f"model:  {(place / 'model').resolve()}", soft_wrap=True)
-    out.print(f'try it: tunewright predict {place} "your text"', soft_wrap=True)
+    task = next(iter(evidence["tasks"]), "") if evidence.get("task") == "multitask" else ""
+    where = place / "tasks" / task / "model" if task else place / "model"
+    out.print(f"model:  {where.resolve()}", soft_wrap=True)
+    option = f" --task {task}" if task else ""
+    out.print(f'try it: tunewright predict {place} "your text"{option}', soft_wrap=True)
 
 
 def judged(evidence: Mapping[str, Any], folder: Path | None = None) -> None:
@@ -266,6 +272,22 @@ def started(recipe: Path, guess: Mapping[str, Any]) -> None:
 def checked(found: Any, recipe: Path) -> None:
     """What `check` found."""
     facts = found.facts
+    for name, own in facts.get("tasks", {}).items():
+        out.print(f"[bold]{escape(name)}[/]")
+        _found(own)
+    _found(facts)
+    for problem in found.warnings:
+        _problem(problem, "yellow", "warning")
+    for problem in found.errors:
+        _problem(problem, "red", "error")
+    if found.errors:
+        out.print(f"[red]{len(found.errors)} to mend before `tunewright run {recipe}`[/]")
+    else:
+        out.print(f"[green]ready:[/] tunewright run {recipe}")
+
+
+def _found(facts: Mapping[str, Any]) -> None:
+    """The facts of one task's data, texts and model."""
     if "splits" in facts:
         out.print("splits:  " + ", ".join(f"{n} {name}" for name, n in facts["splits"].items()))
         _gold(facts)
@@ -281,17 +303,10 @@ def checked(found: Any, recipe: Path) -> None:
         learns = "" if m["trainable"] is None else f", {_size(m['trainable'])} learn"
         out.print(f"model:   {escape(m['name'])}, {m['architecture']}, {_size(m['parameters'])} parameters{learns}, "
                   f"{m['layout']}, {m['precision']}, {'new head' if m['head'] == 'new' else 'own head'}")  # fmt: skip
+    if "training" in facts:
         out.print(f"plan:    {counted(facts['training']['steps'], 'step')}, rate {facts['training']['rate']:g}")
     if facts.get("shown"):
         show_masked(facts["shown"])
-    for problem in found.warnings:
-        _problem(problem, "yellow", "warning")
-    for problem in found.errors:
-        _problem(problem, "red", "error")
-    if found.errors:
-        out.print(f"[red]{len(found.errors)} to mend before `tunewright run {recipe}`[/]")
-    else:
-        out.print(f"[green]ready:[/] tunewright run {recipe}")
 
 
 def _gold(facts: Mapping[str, Any]) -> None:

@@ -374,3 +374,20 @@ def test_many_items_take_seconds() -> None:
     started = time.process_time()
     gather(ladder("seq2seq", n=2000))
     assert time.process_time() - started < 40
+
+
+def test_the_most_frequent_text_can_be_the_strongest_baseline() -> None:
+    contenders = ladder("seq2seq")
+    best = replace(contenders[0].predictions, contender="majority", output=contenders[0].predictions.gold)
+    evidence = gather([*contenders, Contender(best, "Most frequent target")], metric="chrf", resamples=100)
+    assert evidence["verdict"]["against"] == "majority"
+
+
+def test_a_variant_is_compared_and_no_verdict_is_about_it() -> None:
+    contenders = ladder("seq2seq")
+    other = replace(contenders[0].predictions, contender="tuned_greedy", output=contenders[0].predictions.gold)
+    plain = gather(contenders, metric="chrf", resamples=100)
+    evidence = gather([*contenders, Contender(other, "Tuned, greedy", "variant")], metric="chrf", resamples=100)
+    assert evidence["verdict"] == plain["verdict"]
+    told = {c["metric"] for c in evidence["comparisons"] if c["against"] == "tuned_greedy"}
+    assert "chrf" in told and [c["role"] for c in evidence["contenders"]][-1] == "variant"

@@ -140,8 +140,9 @@ class Batch:
 class Term:
     """One part of the loss: a SUM over `unit`. Only the loop divides, by the total over the whole step.
 
-    total (): the sum, with its graph. unit: a Unit, perhaps `qualified` by a task. scale: a factor without unit. rows (B,): detached, each example's
-    own mean loss, for samplers and curricula. watched: it is reported, and no part of the loss.
+    total (): the sum, with its graph. unit: a Unit, or one `qualified` by a task. scale: a factor without unit.
+    rows (B,): detached, each example's own mean loss, for samplers and curricula. watched: it is reported, and no part of
+    the loss.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,14 @@ class Replies:
     def asked(self, records: Sequence[Record]) -> list[Record]:
         """Texts that somebody typed, as records."""
         return list(records)
+
+    def greedy(self) -> Self | None:
+        """The same with greedy texts; None where they are already."""
+        if self.writing.options.method == "greedy":
+            return None
+        other = copy.copy(self)
+        other.writing = replace(self.writing, options=replace(self.writing.options, method="greedy"))
+        return other
 
     def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
         return dict(splits)

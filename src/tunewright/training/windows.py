@@ -43,8 +43,9 @@ class Plan:
 class Windows(Iterator[list[Batch]]):
     """Draws the examples of each step, lays the longest first, and cuts them into micro-batches by tokens.
 
-    `tasks` says which of several tasks an example is of: a micro-batch holds those of one. Equal lengths lie side by side so that attention can take them together. `state` and `load` make a resumed
-    run draw exactly what it would have drawn.
+    `tasks` says which of several tasks an example is of: a micro-batch holds those of one. Equal lengths lie side by
+    side so that attention can take them together. `state` and `load` make a resumed run draw exactly what it would
+    have drawn.
     """
 
     def __init__(
