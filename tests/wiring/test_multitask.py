@@ -271,3 +271,10 @@ def test_gradnorm_needs_a_body_that_learns(tmp_path: Path) -> None:
     )
     with pytest.raises(RecipeError, match="all tasks share"):
         tunewright.run(path, folder=tmp_path / "run")
+
+
+def test_what_is_wrong_with_one_tasks_rows_names_the_task(tmp_path: Path, cli: Cli) -> None:
+    path = write(tmp_path, tasks={"score": {"data": {"shares": {"test": 0.0}}}})
+    for words in ((), ("--fresh",)):
+        answer = cli("run", path, "--folder", tmp_path / "run", *words)
+        assert answer.code == 3 and "tasks.score, data, test split" in answer.err
