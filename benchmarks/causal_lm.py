@@ -132,7 +132,7 @@ def trial(plan: Plan, names: Sequence[str], settings: CausalSettings, folder: Pa
             console.print(f"trial: {name} failed: {str(error).splitlines()[-1]}", markup=False)
             continue
         console.print(f"trial: {name} {answers[name]['seconds']['train']:.1f} s of training", markup=False)
-    return Round(0, settings.seed, tuple(names), answers, failures, before, measure_peak(folder, plan),
+    return Round(0, settings.seed, tuple(reversed(names)), answers, failures, before, measure_peak(folder, plan),
                  os.getloadavg(), False)  # fmt: skip
 
 

@@ -17,15 +17,16 @@ from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import trainable
-from tunewright.fitting import attached, rate_for
+from tunewright.fitting import attached, rate_for, refuse_thumbs
 from tunewright.identity import base_model, identify, placed, refuse_another
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.several import share
 from tunewright.recipe import Recipe
+from tunewright.showing import shown, suspicious
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
@@ -60,21 +61,25 @@ class Findings:
         }
 
 
-def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None) -> Findings:
-    """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing."""
+def check(recipe: Recipe, base: Path = Path(), folder: Path | None = None, show: int = 0) -> Findings:
+    """Reads the data, finds the model, counts tokens, and attaches the adaptation, without training or writing.
+
+    Args:
+        show: so many training rows are put into the facts as training reads them ("shown").
+    """
     found, recipe = Findings(), placed(recipe, base)
     place = found.gather(lambda: find(base_model(recipe, base), recipe.model.revision))
     if recipe.task == "multitask":
-        _look_at_all(recipe, base, place, found)
+        _look_at_all(recipe, base, place, found, show)
     else:
-        _look(recipe, base, place, found)
+        _look(recipe, base, place, found, show)
     if folder is not None:
         found.gather(lambda: _owned(recipe, base, place, RunFolder(folder)))
         _room(folder, found)
     return found
 
 
-def _look(recipe: Recipe, base: Path, place: Found | None, found: Findings) -> Kind | None:
+def _look(recipe: Recipe, base: Path, place: Found | None, found: Findings, show: int = 0) -> Kind | None:
     """One task's data and model; its kind, where it can be had."""
     prepared = found.gather(lambda: _prepared(recipe, base))
     device = found.gather(lambda: chosen_device(recipe.model.device))
@@ -85,19 +90,23 @@ def _look(recipe: Recipe, base: Path, place: Found | None, found: Findings) -> K
     kind = found.gather(lambda: begin(recipe, place, prepared.splits))
     if kind is not None:
         encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
+        found.gather(lambda: refuse_thumbs(recipe, encoded["train"].examples))
         _refused(encoded, kind, found)
+        _suspicious(encoded, kind, found)
+        if show:
+            found.facts["shown"] = shown(kind, encoded["train"], show, recipe.seed)
         _lengths(recipe, encoded, kind, found)
         found.gather(lambda: _objective(recipe, encoded, kind))
         _model_facts(recipe, encoded, kind, found)
     return kind
 
 
-def _look_at_all(recipe: Recipe, base: Path, place: Found | None, found: Findings) -> None:
+def _look_at_all(recipe: Recipe, base: Path, place: Found | None, found: Findings, show: int = 0) -> None:
     """Every task as if it were alone, and whether they can share a body."""
     kinds, facts = dict[str, Kind](), dict[str, dict[str, Any]]()
     for name, part in recipe.parts().items():
         own = Findings()
-        kind = _look(part, base, place, own)
+        kind = _look(part, base, place, own, show)
         found.errors += [replace(p, where=f"tasks.{name}, {p.where}") for p in own.errors]
         found.warnings += [replace(p, where=f"tasks.{name}, {p.where}") for p in own.warnings]
         found.exit_code = found.exit_code or own.exit_code
@@ -166,18 +175,29 @@ def _describe(prepared: data_side.Prepared, task: str, found: Findings) -> None:
 def _refused(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
     """Rows that training would leave out, and what the kind of task has to say."""
     found.facts["notes"] = [*found.facts.get("notes", []), *kind.notes()]
-    why = Counter(left.reason for part in encoded.values() for left in part.left)
+    left = {name: part.left for name, part in encoded.items()}
+    why = refusals(left)
     if why:
-        found.facts["left_out"] = dict(why)
-        first = next(left for part in encoded.values() for left in part.left)
-        found.warnings.append(
-            Problem(where="data", found=f"{counted(sum(why.values()), 'row')} cannot be encoded: "
-                    f"{', '.join(f'{n} {reason}' for reason, n in why.most_common())}; the first: {first.detail}",
-                    to_do="they are left out; see the reasons")
-        )  # fmt: skip
+        found.facts["left_out"] = dict(Counter(one.reason for part in left.values() for one in part))
+        found.warnings.append(Problem(where="data", found=why, to_do="they are left out; see the reasons"))
     if not encoded["train"].examples:
         found.errors.append(Problem(where="data, train split", found="no row can be encoded"))
         found.exit_code = found.exit_code or 3
+
+
+def _suspicious(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
+    """Rows whose messages hold what reads like the template's own marks."""
+    records = {r.id: r for part in encoded.values() for r in part.records}
+    hits = suspicious(kind, list(records.values()))
+    if hits:
+        first = records[hits[0].id].source
+        found.facts["control_text"] = len(hits)
+        found.warnings.append(
+            Problem(where="data", found=f"{counted(len(hits), 'row')} with text that reads like the chat template's own marks; "
+                    f"the first: {first.file}, line {first.line}: {hits[0].detail}",
+                    allowed="messages without such text: the model reads a turn that nobody took",
+                    to_do="take it out of the messages, or see that it is meant")
+        )  # fmt: skip
 
 
 def _objective(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind) -> None:

@@ -72,14 +72,22 @@ def init(
 
 
 @app.command()
-def check(recipe: RecipeFile, change: Changes = [], folder: Folder = None, as_json: Json = False) -> None:  # noqa: B006
+def check(
+    recipe: RecipeFile,
+    change: Changes = [],  # noqa: B006
+    folder: Folder = None,
+    show: Annotated[
+        int, typer.Option("--show", min=0, help="Print so many training rows, with what of them is learnt.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
     """Find everything that can be wrong, before any training."""
     from tunewright.recipe import read
 
     parsed = read(recipe, change)
     from tunewright.checking import check as look
 
-    found = look(parsed, recipe.parent, folder or Path(parsed.folder or f"runs/{recipe.stem}"))
+    found = look(parsed, recipe.parent, folder or Path(parsed.folder or f"runs/{recipe.stem}"), show)
     if as_json:
         _say(found.as_json())
     else:
@@ -216,6 +224,12 @@ def _answer(row: dict[str, Any]) -> str:
         return "; ".join(f"{one['type']}: {one['text']}" for one in row["entities"]) or "-"
     if "labels" in row:
         return ", ".join(row["labels"]) or "-"
+    if "reply" in row:
+        return str(row["reply"])
+    if "reward" in row:
+        return f"{row['reward']:.4g}"
+    if "bits_per_byte" in row:
+        return f"{row['bits_per_byte']:.4g}"
     return f"{row['label']}\t{row['probability']:.3f}"
 
 

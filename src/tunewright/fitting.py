@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tunewright.core import registry
-from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RunDamaged
+from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, listed
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Adaptation, BoundUpdate, Objective, Parameters, Pool, Report, trainable
 from tunewright.encoding import Example, collate
@@ -19,7 +19,9 @@ from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
+from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
+from tunewright.recipe_task import member
 from tunewright.schedules import Scaled
 from tunewright.training import Checkpoints, Patience, Plan, State, Windows, train
 from tunewright.training.checkpoint import restore
@@ -111,6 +113,22 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
         return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
 
 
+def refuse_thumbs(recipe: Recipe, training: Sequence[Example]) -> None:
+    """Sees that replies that are good or bad by themselves have an objective that can learn from them.
+
+    Raises:
+        RecipeError: the objective wants pairs.
+    """
+    thumbs = any("good" in e.given and e.other is None for e in training)
+    if not thumbs or "thumbs" in fitting(registry.build("objective", recipe.objective)):
+        return
+    known = sorted(n for n, m in registry.members("objective").items() if "thumbs" in getattr(m, "fits", ()))
+    raise RecipeError(
+        Problem(where="objective", found=f"{member(recipe.objective)} learns from pairs, and the rows are replies with a thumb",
+                allowed=listed(known), to_do=f"set objective: {known[0]}, or give rows with a chosen and a rejected reply")
+    )  # fmt: skip
+
+
 def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validation: Encoded) -> Fit:
     """Builds the objects that the recipe names around a loaded model. Draws nothing at random but the adaptation."""
     t, loaded = recipe.training, kind.loaded
@@ -135,7 +153,13 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     )
     pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
-    windows = Windows(sampler, collate(examples, recipe.seed, kind.altered), lengths, plan, micro_tokens=t.micro_tokens)
+    windows = Windows(
+        sampler,
+        collate(examples, recipe.seed, kind.altered, forward.device),
+        lengths,
+        plan,
+        micro_tokens=t.micro_tokens,
+    )
     chain, rate = update_of(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
     update = chain.bind(parameters)
     metric = t.stop.metric

@@ -15,13 +15,13 @@ from typing import Any
 
 from tunewright import data as data_side
 from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
-from tunewright.core.files import write_json, write_text
+from tunewright.core.files import sha256, write_json, write_text
 from tunewright.core.records import Record
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
 from tunewright.fitting import opened
 from tunewright.identity import base_model
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.loading import find
 from tunewright.models.saving import Saved, open_saved
 from tunewright.predicting import Predictor, load, part_of
@@ -62,8 +62,20 @@ def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[s
     saved = _saved(run_folder)
     splits = data_side.load(run_folder / "data")
     items, left_out = _items(run_folder, recipe, saved, splits, data)
-    made, missing = _contenders(run_folder, recipe, saved, {**splits, "test": items})
     place = run_folder / "evaluations" / data.stem
+    kind, forward = opened(saved, recipe)
+    encoded = kind.encode(items, learn=False)
+    if encoded.left:
+        left_out["that cannot be encoded"] = len(encoded.left)
+    if not encoded.records:
+        raise DataError(Problem(where=str(data), found=refusals({"test": encoded.left})))
+    splits, items = {**splits, "test": encoded.records}, encoded.records
+    if recipe.task == "preference":
+        encoded = _referred(run_folder, recipe, splits, encoded, data)
+    told = kind.judged(forward, encoded, "tuned", "test")
+    tuned = Contender(told, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")
+    made, missing = _baselines(run_folder, recipe, kind, splits)
+    made.insert(0, tuned)
     for contender in made:
         predictions_files.write(place, contender)
     wanted = recipe.evaluation
@@ -76,13 +88,20 @@ def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[s
     return place, evidence
 
 
-def _contenders(
-    run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]]
+def _referred(
+    run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]], items: Encoded, data: Path
+) -> Encoded:
+    """The items with what the base model gives their replies, from which a policy's rewards are measured."""
+    known = f"{RunFolder(run_folder).facts().get('fingerprint')} {sha256(data)}"
+    place = run_folder / "evaluations" / data.stem / "reference"
+    return _base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
+
+
+def _baselines(
+    run_folder: Path, recipe: Recipe, kind: Kind, splits: Mapping[str, Sequence[Record]]
 ) -> tuple[list[Contender], dict[str, str]]:
-    """The tuned model and the run's baselines on the test split, and why a baseline is missing."""
-    kind, forward = opened(saved, recipe)
-    tuned = kind.judged(forward, kind.encode(splits["test"], learn=False), "tuned", "test")
-    made = [Contender(tuned, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")]
+    """The run's baselines on the test split, and why one is missing."""
+    made = list[Contender]()
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
         try:
@@ -110,11 +129,11 @@ def _items(
     seen = {(r.text, r.pair) for part in ("train", "validation") for r in splits[part]}
     items, why = list[Record](), Counter[str]()
     for i, (row, (label, reason)) in enumerate(zip(rows.rows, data_side.answers(rows, options), strict=True)):
-        if label is None:
+        if label is None and target.needs_label:
             why["without a label" if reason == "missing_label" else f"whose label is no answer ({reason})"] += 1
         elif not row.text or not row.text.strip():
             why["without a text"] += 1
-        elif not target.knows(label, known):
+        elif label is not None and not target.knows(label, known):
             why["with a label that the model does not know"] += 1
         elif (row.text.strip(), row.pair) in seen:
             why["seen in training"] += 1
@@ -124,8 +143,9 @@ def _items(
         why["that could not be read"] = len(rows.events)
     if not items:
         raise DataError(
-            Problem(where=str(data), found="no row with a known label that training has not seen",
-                    allowed=f"labels {', '.join(known)}", to_do="check the columns and labels")
+            Problem(where=str(data), found="no row with a known label that training has not seen" if known
+                    else f"no row that can be judged: {', '.join(f'{n} {reason}' for reason, n in why.items()) or 'it is empty'}",
+                    allowed=f"labels {', '.join(known)}" if known else "", to_do="check the columns and labels")
         )  # fmt: skip
     return items, dict(why)
 

@@ -21,10 +21,10 @@ from tunewright.core.records import Record
 from tunewright.core.tensors import Report
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import Fit, fit, opened, prepare_fit
+from tunewright.fitting import Fit, fit, opened, prepare_fit, refuse_thumbs
 from tunewright.happenings import Event, happened, model_card, peak, trained, write_rate
 from tunewright.identity import absolute, base_model, first_facts, identify, placed, refuse_another, with_rate
-from tunewright.kinds import Encoded, Kind, begin
+from tunewright.kinds import Encoded, Kind, Left, Replies, begin, refusals
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import find
@@ -219,7 +219,8 @@ class _Job:
         left = {name: part.left for name, part in self.encoded.items()}
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}
-        _enough(self.splits, self.recipe.task)
+        _enough(self.splits, self.recipe.task, left)
+        refuse_thumbs(self.recipe, self.encoded["train"].examples)
         loaded, limit, cut = self.kind.loaded, self.kind.limit, self.encoded["train"].cut
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
@@ -346,11 +347,22 @@ class _Job:
                 found = self.kind.judged(self.tuned, self.encoded[split], "tuned", split)
                 predictions_files.write(self.folder.path, Contender(found, title, "tuned"))
         spent = time.perf_counter() - began
+        self._vary(title)
         n = len(self.splits["test"]) + len(self.splits["validation"])
         speed = {**self.folder.facts().get("speed", {}), "predict_examples_per_second": round(n / spent, 1)}
         self.folder.note({"speed": {**speed, "peak_memory_mib": max(peak(), speed.get("peak_memory_mib") or 0)}})
         self.timings["predict"] = round(spent, 3)
         self.folder.finish("predict", key)
+
+    def _vary(self, title: str) -> None:
+        """Where texts are drawn or searched for, what the same model writes greedily: a contender of its own."""
+        greedy = self.kind.greedy() if isinstance(self.kind, Replies) else None
+        place = self.folder.path / "predictions" / "tuned_greedy.test.jsonl"
+        if greedy is None or self.tuned is None:
+            place.unlink(missing_ok=True)  # of an earlier choice
+            return
+        found = greedy.judged(self.tuned, self.encoded["test"], "tuned_greedy", "test")
+        predictions_files.write(self.folder.path, Contender(found, f"{title}, greedy", "variant"))
 
     def judge(self) -> Iterator[Event]:
         """Evidence from the predictions alone, and the report."""
@@ -359,7 +371,7 @@ class _Job:
         wanted = self.recipe.evaluation
         contenders = [
             c for c in predictions_files.read_all(self.folder.path, "test")
-            if c.role == "tuned" or c.name in wanted.baselines
+            if c.role != "baseline" or c.name in wanted.baselines
         ]  # fmt: skip
         evidence = gather(
             contenders, metric=wanted.metric, confidence=wanted.confidence, resamples=wanted.resamples,
@@ -373,9 +385,18 @@ class _Job:
         yield Event("verdict", str(evidence["verdict"]["outcome"]), evidence)
 
 
-def _enough(splits: Mapping[str, Sequence[Record]], task: str) -> None:
-    """Refuses a training set that teaches nothing and a test set that could prove nothing."""
+def _enough(
+    splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None
+) -> None:
+    """Refuses a training set that teaches nothing and a test set that could prove nothing.
+
+    Args:
+        left: the rows that cannot be encoded, which may be why.
+    """
     problems = []
+    why = refusals(left or {})
+    if why and (not splits["train"] or len(splits["test"]) < 2):
+        problems.append(Problem(where="data", found=why, to_do="mend these rows, or choose another model or limit"))
     if not splits["train"]:
         problems.append(
             Problem(where="data, train split", found="no row is left", to_do="see the ledger for the reasons")

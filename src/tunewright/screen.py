@@ -305,6 +305,8 @@ def _found(facts: Mapping[str, Any]) -> None:
                   f"{m['layout']}, {m['precision']}, {'new head' if m['head'] == 'new' else 'own head'}")  # fmt: skip
     if "training" in facts:
         out.print(f"plan:    {counted(facts['training']['steps'], 'step')}, rate {facts['training']['rate']:g}")
+    if facts.get("shown"):
+        show_masked(facts["shown"])
 
 
 def _gold(facts: Mapping[str, Any]) -> None:

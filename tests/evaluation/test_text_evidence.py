@@ -126,7 +126,7 @@ def test_lower_is_better_is_the_right_way_round() -> None:
         contenders = ladder(task)
         said = gather(contenders, resamples=200)["verdict"]
         assert said["outcome"] == "better" and said["effect"] < 0 and said["low"] <= said["effect"] <= said["high"] < 0
-        word = {"chat": " loss against ", "language_modeling": " bits per byte against "}[task]
+        word = {"chat": " nats of loss per token against ", "language_modeling": " bits per byte against "}[task]
         assert "Tuned model is better than Base model, untuned:" in said["sentence"]
         assert word in said["sentence"] and ", lower by " in said["sentence"]
         turned = [
@@ -156,7 +156,10 @@ def test_a_copy_has_no_loss_and_says_so() -> None:
     assert {c["against"] for c in evidence["comparisons"] if c["metric"] == "chrf"} == {"copy", "untuned"}
     alone = gather(contenders[:2], resamples=100)["verdict"]
     assert alone["outcome"] == "can't tell" and alone["against"] is None
-    assert "no baseline can be held against it by loss (copy: it gives no likelihood" in alone["sentence"]
+    assert (
+        "no baseline can be held against it by nats of loss per token (copy: it gives no likelihood"
+        in alone["sentence"]
+    )
 
 
 def test_other_tokens_are_another_unit() -> None:
@@ -371,3 +374,20 @@ def test_many_items_take_seconds() -> None:
     started = time.process_time()
     gather(ladder("seq2seq", n=2000))
     assert time.process_time() - started < 40
+
+
+def test_the_most_frequent_text_can_be_the_strongest_baseline() -> None:
+    contenders = ladder("seq2seq")
+    best = replace(contenders[0].predictions, contender="majority", output=contenders[0].predictions.gold)
+    evidence = gather([*contenders, Contender(best, "Most frequent target")], metric="chrf", resamples=100)
+    assert evidence["verdict"]["against"] == "majority"
+
+
+def test_a_variant_is_compared_and_no_verdict_is_about_it() -> None:
+    contenders = ladder("seq2seq")
+    other = replace(contenders[0].predictions, contender="tuned_greedy", output=contenders[0].predictions.gold)
+    plain = gather(contenders, metric="chrf", resamples=100)
+    evidence = gather([*contenders, Contender(other, "Tuned, greedy", "variant")], metric="chrf", resamples=100)
+    assert evidence["verdict"] == plain["verdict"]
+    told = {c["metric"] for c in evidence["comparisons"] if c["against"] == "tuned_greedy"}
+    assert "chrf" in told and [c["role"] for c in evidence["contenders"]][-1] == "variant"

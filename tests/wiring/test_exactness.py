@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_runs import Forks, lay, lines, merged
+from toy_runs import TASKS, Forks, lay, lines, merged
 
 KILLED = -9
 EVERY_2 = {"training": {"checkpoint_every": 2, "epochs": 2, "batch": 16, "stop": {"metric": "loss"}}}
@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multilabel": {"task": "multilabel", "data": {"label": "marks", "separator": "|"},
                    "training": {"sampler": "balanced", "micro_tokens": 40}},
     "regression": {"task": "regression", "data": {"label": "score"}, "objective": "huber"},
+    **{name: TASKS[name] for name in ("token_classification", "language_modeling", "chat", "preference", "thumbs", "reward")},
 }  # fmt: skip
 
 MOMENTS: dict[str, dict[str, Any]] = {

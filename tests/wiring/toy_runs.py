@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ def write_rows(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] 
     return path
 
 
+def write_json_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for name, value in changes.items():
@@ -71,11 +76,58 @@ def marked(row: tuple[str, str]) -> tuple[str, str, str, str]:
     return text, label, f"{score:.2f}", "|".join(marks)
 
 
+def choices(rows: int) -> list[dict[str, Any]]:
+    """Prompts, each with a reply that goes with the label and one that does not; one of the two by itself, and its thumb."""
+    out, words = [], {"warm": "sun", "cold": "snow", "wet": "rain"}
+    for i, (text, label) in enumerate(dict(toy_rows(rows)).items()):
+        other = words[{"warm": "cold", "cold": "wet", "wet": "warm"}[label]]
+        out.append({"prompt": text, "chosen": words[label], "rejected": other, "completion": (words[label], other)[i % 2],
+                    "good": i % 2 == 0})  # fmt: skip
+    return out
+
+
+def spans(rows: int) -> list[dict[str, Any]]:
+    """Texts whose telling words are entities of the label's type."""
+    from tunewright.bundled import _WORDS
+
+    out = []
+    for text, label in dict(toy_rows(rows)).items():
+        at, found = 0, []
+        for word in text.split():
+            if word in _WORDS[label]:
+                found.append([at, at + len(word), label.upper()])
+            at += len(word) + 1
+        out.append({"text": text, "spans": found})
+    return out
+
+
+TASKS: dict[str, dict[str, Any]] = {
+    "token_classification": {"data": {"train": "spans.jsonl", "text": None, "label": None},
+                             "evaluation": {"baselines": ["lexicon"]}},
+    "language_modeling": {"data": {"label": None}, "evaluation": {"baselines": ["unigram", "untuned"]}},
+    "chat": {"generation": {"items": None, "max_new_tokens": 4}, "evaluation": {"baselines": ["majority", "untuned"]}},
+    "seq2seq": {"generation": {"items": None, "max_new_tokens": 4}, "evaluation": {"baselines": ["copy", "untuned"]}},
+    "preference": {"data": {"train": "pairs.jsonl", "text": None, "label": None},
+                   "evaluation": {"baselines": ["length", "tfidf", "untuned"]}},
+    "thumbs": {"data": {"train": "thumbs.jsonl", "text": None, "label": None}, "task": "preference", "objective": "kto",
+               "evaluation": {"baselines": ["length", "untuned"]}},
+    "reward": {"data": {"train": "pairs.jsonl", "text": None, "label": None},
+               "evaluation": {"baselines": ["length", "tfidf"]}},
+}  # fmt: skip
+"""What a recipe for the toy's rows differs in, by task."""
+
+TASKS = {name: {"task": name, **changes} for name, changes in TASKS.items()}
+
+
 def lay(folder: Path, name: str = "toy.yaml", rows: int = 120, **changes: Any) -> Path:
     """The toy's rows and a recipe for them in `folder`; returns the recipe's path."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "toy.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label", "score", "marks"), *map(marked, toy_rows(rows))])
+    kinds = {"pairs": ("prompt", "chosen", "rejected"), "thumbs": ("prompt", "completion", "good")}
+    for kind, names in kinds.items():
+        write_json_lines(folder / f"{kind}.jsonl", [{name: row[name] for name in names} for row in choices(rows)])
+    write_json_lines(folder / "spans.jsonl", spans(rows))
     recipe = folder / name
     recipe.write_text(yaml.safe_dump(merged(RECIPE, changes), sort_keys=False))
     return recipe

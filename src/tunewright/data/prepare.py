@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def prepare(rows: Rows, options: Options, seed: int) -> Prepared:
     drafts = limit_rows(drafts, options.limit, seed, journal)
     problems = [*settled.errors, *target.refuse(drafts)]
     if problems:
-        raise DataError(*problems, *_torn(journal))
+        raise DataError(*problems, *_torn(journal), *_lost(journal, target))
     splits = assign(drafts, seed, options.shares, given_names)
     journal.close("split", len(drafts), sum(len(part) for part in splits.values()))
     splits = remove_leaked(splits, journal)
@@ -112,6 +113,19 @@ def answers(rows: Rows, options: Options) -> list[tuple[str | None, str]]:
         except UnfitError as unfit:
             found.append((None, unfit.reason))
     return found
+
+
+def _lost(journal: Journal, target: Target) -> list[Problem]:
+    """Of a run that is refused: why most rows were set aside, where it is one reason."""
+    why = Counter(row.reason for row in journal.quarantined if row.reason != target.conflict)
+    reason, n = why.most_common(1)[0] if why else ("", 0)
+    if 2 * n <= journal.ledger.stages[0].entered:
+        return []
+    first = next(row for row in journal.quarantined if row.reason == reason)
+    return [
+        Problem(where=f"{first.source.file}, line {first.source.line}", found=first.detail or reason.replace("_", " "),
+                to_do=f"so it is with {counted(n, 'row')}: check the columns and the task")
+    ]  # fmt: skip
 
 
 def _torn(journal: Journal) -> list[Problem]:

@@ -63,11 +63,12 @@ def gather(
     rows = [_contender(c, shape, plan, drawn) for c in contenders]
     values = {row["name"]: row["metrics"][primary.name]["value"] for row in rows}
     tuned = next((c for c in contenders if c.role == "tuned"), None)
-    baselines = [c for c in contenders if c is not tuned]
+    baselines = [c for c in contenders if c.role == "baseline"]
+    variants = [c for c in contenders if c.role == "variant"]
     against = strongest(_comparable(tuned, baselines, primary) or baselines, values, primary)
     for row, c in zip(rows, contenders, strict=True):
         row.update(shape.closeup(c.predictions, seed) if c is tuned or c is against else {})
-    deciding, exploring = _comparisons(tuned, baselines, (primary, others), plan, drawn)
+    deciding, exploring = _comparisons(tuned, (baselines, variants), (primary, others), plan, drawn)
     decided = next((c for c in deciding if against and c.against == against.name), None)
     return {
         "version": VERSION,
@@ -127,17 +128,27 @@ def _contender(c: Contender, shape: Shape, plan: Plan, drawn: Draws) -> dict[str
 
 def _comparisons(
     tuned: Contender | None,
-    baselines: Sequence[Contender],
+    others: tuple[Sequence[Contender], Sequence[Contender]],
     metrics: tuple[Metric, Sequence[Metric]],
     plan: Plan,
     drawn: Draws,
 ) -> tuple[list[Comparison], list[Comparison]]:
-    """The family that decides and the family that explores, each corrected by itself."""
+    """The family that decides and the family that explores, each corrected by itself.
+
+    Args:
+        tuned: the one that is compared.
+        others: baselines, and variants of the tuned model, which only explore.
+        metrics: the one that decides, and those that explore.
+        plan: resamples and confidence.
+        drawn: what is resampled once for all.
+    """
     if tuned is None:
         return [], []
+    (primary, rest), (baselines, variants) = metrics, others
+    exploring = [(m, b) for m in rest for b in baselines] + [(m, v) for m in (primary, *rest) for v in variants]
     families: list[list[Comparison]] = []
-    for family in ([metrics[0]], metrics[1]):
-        found = [compare(m, tuned.predictions, b.predictions, plan, drawn) for m in family for b in baselines]
+    for family in ([(primary, b) for b in baselines], exploring):
+        found = [compare(m, tuned.predictions, c.predictions, plan, drawn) for m, c in family]
         families.append(corrected([c for c in found if c is not None], plan.alpha))
     return families[0], families[1]
 

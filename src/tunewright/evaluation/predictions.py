@@ -22,7 +22,8 @@ from tunewright.core.outcomes import Judged
 from tunewright.evaluation.shapes import SHAPES, Shape, shape_of
 from tunewright.evaluation.shapes.common import finite
 
-Role = Literal["tuned", "baseline"]
+Role = Literal["tuned", "baseline", "variant"]
+"""A variant is the tuned model used otherwise: it is compared, and the verdict is not about it."""
 VERSION = 1
 LADDER = ("tuned", "majority", "unigram", "words", "length", "lexicon", "tfidf", "linear", "copy", "lead", "untuned")
 _SHOWN = 20

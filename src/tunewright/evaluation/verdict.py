@@ -12,9 +12,12 @@ from tunewright.metrics import Metric
 
 
 def strongest(baselines: Sequence[Contender], values: Mapping[str, float | None], metric: Metric) -> Contender | None:
-    """The baseline with the best value; the majority class only where there is nothing else. Ties: the first."""
+    """The baseline with the best value; the majority class only where there is nothing else. Ties: the first.
+
+    The most frequent text is a baseline like others.
+    """
     known = [b for b in baselines if values.get(b.name) is not None]
-    known = [b for b in known if b.name != "majority"] or known
+    known = [b for b in known if b.name != "majority" or not b.predictions.labels] or known
     sign = 1 if metric.better == "higher" else -1
     return max(known, key=lambda b: sign * (values[b.name] or 0.0), default=None)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from tunewright.core.errors import counted
 from tunewright.core.outcomes import Judged
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
@@ -21,6 +23,8 @@ from tunewright.tasks import Task
 
 Splits = Mapping[str, Sequence[Record]]
 DEFAULT_LIMIT = 512
+CONVERSATION_LIMIT = 1024
+"""Tokens of a conversation, where the recipe says nothing: one that is longer is left out, not cut."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,15 @@ class Refusal(Protocol):
 def left(refused: Sequence[Refusal]) -> list[Left]:
     """What encoding refused, each record once."""
     return list({one.id: Left(one.id, one.reason, one.detail) for one in refused}.values())
+
+
+def refusals(left: Mapping[str, Sequence[Left]]) -> str:
+    """How many rows of all splits cannot be encoded, for which reasons, with the first in words; empty where all can."""
+    gone = [one for part in left.values() for one in part]
+    if not gone:
+        return ""
+    why = ", ".join(f"{n} {reason}" for reason, n in Counter(one.reason for one in gone).most_common())
+    return f"{counted(len(gone), 'row')} cannot be encoded: {why}; the first: {gone[0].detail}"
 
 
 class Kind(Protocol):

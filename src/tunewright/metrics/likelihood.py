@@ -72,7 +72,7 @@ class TokenLoss(_OfTokens):
     """-log p in nats a token. Only contenders with the same tokens are compared."""
 
     name: ClassVar[str] = "loss"
-    title: ClassVar[str] = "loss"
+    title: ClassVar[str] = "nats of loss per token"
 
 
 @register("likelihood_metric", "perplexity")

@@ -70,7 +70,7 @@ class TextLoss(_OfTexts):
     """
 
     name: ClassVar[str] = "loss"
-    title: ClassVar[str] = "loss"
+    title: ClassVar[str] = "nats of loss per token"
     better: ClassVar[Better] = "lower"
     bounds: ClassVar[tuple[float, float]] = (0.0, float("inf"))
 

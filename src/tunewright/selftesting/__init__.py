@@ -18,7 +18,7 @@ from tunewright.core.errors import TunewrightError
 from tunewright.recipe import Recipe
 from tunewright.selftesting import answers, contract, steps, toys
 from tunewright.selftesting.results import Found, Result
-from tunewright.selftesting.subject import Subject, subject
+from tunewright.selftesting.subjects import Subject, subject
 
 CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "accumulation": steps.accumulation,

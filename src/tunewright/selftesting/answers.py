@@ -21,7 +21,7 @@ from tunewright.models.options import Generation
 from tunewright.models.saving import open_saved, save
 from tunewright.objectives import CrossEntropy
 from tunewright.selftesting.results import Difference, Found, apart
-from tunewright.selftesting.subject import Subject
+from tunewright.selftesting.subjects import Subject
 
 LOOSE = 1e-4
 """How far scores of another implementation may lie apart in float32: its sums are in another order."""

@@ -20,7 +20,7 @@ from tunewright.core.tensors import IGNORED
 from tunewright.encoding import Example, record_of
 from tunewright.encoding.codec import folded
 from tunewright.selftesting.results import Difference, Found
-from tunewright.selftesting.subject import Subject
+from tunewright.selftesting.subjects import Subject
 
 
 def template(subject: Subject) -> Found:

@@ -9,7 +9,9 @@ from typing import Any
 EXACT = 1e-5
 """How far two computations in float32 of the same numbers may lie apart, relative to their size."""
 COARSE = 0.1
-"""The most that may be put down to rounding, in any precision."""
+"""The most that may be put down to how a step is cut, in any precision."""
+FOREIGN = 0.3
+"""From here on a step is another one than that in float32."""
 
 
 Difference = tuple[float, str] | str

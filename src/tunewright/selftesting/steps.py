@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from tunewright.core.seeds import key
-from tunewright.selftesting.results import COARSE, EXACT, Difference, Found, apart
-from tunewright.selftesting.subject import STEP, Cut, Step, Subject
+from tunewright.selftesting.results import COARSE, EXACT, FOREIGN, Difference, Found, apart
+from tunewright.selftesting.subjects import STEP, Cut, Step, Subject
 
 
 def accumulation(subject: Subject) -> Found:
@@ -103,6 +103,10 @@ def precision(subject: Subject) -> Found:
         found = [pair for name, cut in cuts.items() for pair in differences(whole, subject.step(forward, cut), name)]
     rounding = max(one[0] for one in differences(exact, whole, "") if not isinstance(one, str))
     bound = min(3 * max(rounding, EXACT), COARSE)
+    if not rounding <= FOREIGN:
+        found.append(
+            f"in {subject.precision} the step is {rounding:.2g} apart from that in float32: more than rounding"
+        )
     words = f"cut and ordered in {subject.precision}: within three times what its rounding does, {rounding:.1g}"
     return Found.of(words, found, bound)
 
