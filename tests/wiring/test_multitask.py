@@ -278,3 +278,11 @@ def test_what_is_wrong_with_one_tasks_rows_names_the_task(tmp_path: Path, cli: C
     for words in ((), ("--fresh",)):
         answer = cli("run", path, "--folder", tmp_path / "run", *words)
         assert answer.code == 3 and "tasks.score, data, test split" in answer.err
+
+
+def test_selftest_and_show_take_every_task(tmp_path: Path, cli: Cli) -> None:
+    path = write(tmp_path)
+    found = cli("selftest", path, "--json")
+    assert found.code == 0 and {row["task"] for row in found.value["checks"]} == {"feel", "score"}
+    shown = cli("check", path, "--show", "1").out
+    assert "feel" in shown and "score" in shown

@@ -35,11 +35,15 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
 
 
 def selftest(recipe: Recipe, base: Path = Path(), title: str = "") -> Iterator[Result]:
-    """The result of every check of a recipe, one by one as they end.
+    """The result of every check of a recipe, one by one as they end; of several tasks, each task's by itself.
 
     Raises:
         TunewrightError: what would also end a run before training: of recipe, data or model.
     """
+    for name, part in recipe.parts().items() if recipe.task == "multitask" else ():
+        yield from selftest(part, base, name)
+    if recipe.task == "multitask":
+        return
     with subject(recipe, base) as tested:
         for name in CHECKS:
             yield checked(tested, name, title)
