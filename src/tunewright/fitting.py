@@ -153,7 +153,13 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     )
     pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
-    windows = Windows(sampler, collate(examples, recipe.seed, kind.altered), lengths, plan, micro_tokens=t.micro_tokens)
+    windows = Windows(
+        sampler,
+        collate(examples, recipe.seed, kind.altered, forward.device),
+        lengths,
+        plan,
+        micro_tokens=t.micro_tokens,
+    )
     chain, rate = update_of(recipe, rate_for(adaptation, size) if t.rate == "auto" else float(t.rate))
     update = chain.bind(parameters)
     metric = t.stop.metric

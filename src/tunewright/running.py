@@ -402,10 +402,12 @@ def _enough(
             Problem(where="data, train split", found="no row is left", to_do="see the ledger for the reasons")
         )
     test = [r for r in splits["test"] if r.label is not None or task == "language_modeling"]
+    texts = {(r.text, r.pair) for part in splits.values() for r in part}
     if len(test) < 2:
         problems.append(
             Problem(where="data, test split", found=counted(len(test), "labelled row"), allowed="at least 2, better 200",
-                    to_do="bring more rows, or raise data.shares.test")
+                    to_do="bring more rows, or raise data.shares.test" if len(texts) > 9 else
+                    f"all rows have {counted(len(texts), 'text or prompt', 'texts or prompts')}, and one is never in two splits")
         )  # fmt: skip
     if problems:
         raise DataError(*problems)

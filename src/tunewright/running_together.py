@@ -13,11 +13,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tunewright import data as data_side
-from tunewright.core.errors import Problem, RunDamaged
+from tunewright.core.errors import Problem, RunDamaged, TunewrightError
 from tunewright.core.tensors import Report
 from tunewright.evaluation import Contender, Plan, write_evidence
 from tunewright.evaluation import predictions as predictions_files
@@ -37,6 +38,7 @@ from tunewright.tracking import RunFolder
 from tunewright.training import Checkpoints
 
 Work = Callable[..., Iterator[Event]]
+T = TypeVar("T")
 
 
 class Single(Protocol):
@@ -99,8 +101,8 @@ class TogetherJob:
         refuse_another(self.folder, identity, known)
         self.fingerprint, self.retrain = identity.fingerprint, retrain
         if fresh:
-            for job in self.jobs.values():
-                job.prepared = job.read()
+            for name, job in self.jobs.items():
+                job.prepared = _named(name, job.read)
             self.folder.clear()
         self.timings = dict(known.get("timings", {}))
         asked = self.command if retrain else ""
@@ -119,7 +121,7 @@ class TogetherJob:
         began = time.perf_counter()
         told = False
         for task, job in self.jobs.items():
-            for event in getattr(job, stage)():
+            for event in _of(task, getattr(job, stage)()):
                 if event.kind == "stage":
                     if not told:
                         yield Event("stage", name)
@@ -252,6 +254,26 @@ class TogetherJob:
             both = [_tuned(path) for path in (job.folder.path / "alone", job.folder.path)]
             found[name] = Pair(job.recipe.evaluation.metric, both[0].predictions, both[1].predictions)
         return found
+
+
+def _named(task: str, act: Callable[[], T]) -> T:
+    """The value of `act`; its problems name the task."""
+    try:
+        return act()
+    except TunewrightError as error:
+        raise type(error)(*(replace(p, where=f"tasks.{task}, {p.where}") for p in error.problems)) from error
+
+
+def _of(task: str, events: Iterator[Event]) -> Iterator[Event]:
+    """The events of one task's stage; its problems name the task.
+
+    Raises:
+        TunewrightError: what the stage raises.
+    """
+    try:
+        yield from events
+    except TunewrightError as error:
+        raise type(error)(*(replace(p, where=f"tasks.{task}, {p.where}") for p in error.problems)) from error
 
 
 def _tuned(folder: Path) -> Contender:

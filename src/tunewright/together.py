@@ -166,7 +166,7 @@ def _collate(
     made, task_of = {}, dict[str, str]()
     for task, own in supervised.items():
         examples = {named(task, e.id): replace(e, id=named(task, e.id)) for e in own}
-        made[task] = collate(examples, recipe.seed, parts[task].kind.altered)
+        made[task] = collate(examples, recipe.seed, parts[task].kind.altered, chosen_device(recipe.model.device))
         task_of |= dict.fromkeys(examples, task)
 
     def batch(ids: Sequence[str], step: int) -> Batch:

@@ -164,3 +164,12 @@ def test_tokens_are_counted_where_they_are_asked_for() -> None:
     assert token_counts([*asked, Example("b", np.array([1]), None, 1, unit="token")]) == (0, 0, 0, 0, 0, 0, 2)
     unmasked = [Example("a", np.array([2, 0, 2]), np.full(3, IGNORED), 3, unit="token")]
     assert token_counts(unmasked) == (1, 0, 2) and token_counts([]) == ()
+
+
+def test_a_batch_goes_to_the_device_that_is_asked_for() -> None:
+    """An objective reads targets and positions beside the scores: they must be where the model is."""
+    a = Example("a", np.array([5, 6, 7]), np.array([IGNORED, 7, 1]), 3, unit="token", given={"reference": 1.0})
+    batch = collate({"a": a}, 3, device=torch.device("meta"))(["a"], 0)
+    there = [batch.tokens, batch.targets, batch.positions, batch.keys, batch.given["reference"]]
+    assert all(t is not None and t.device.type == "meta" for t in there)
+    assert collate({"a": a}, 3, device=torch.device("cpu"))(["a"], 0).tokens.device.type == "cpu"

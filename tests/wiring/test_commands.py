@@ -21,11 +21,12 @@ from tunewright.cli import app
 
 OPTIONS = {
     "init": ["source", "--out", "--model", "--text", "--label", "--task", "--force", "--json"],
-    "check": ["recipe", "--set", "--folder", "--json"],
+    "check": ["recipe", "--set", "--folder", "--show", "--json"],
+    "selftest": ["recipe", "--set", "--json"],
     "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
-    "evaluate": ["run_folder", "--data", "--json"],
-    "predict": ["run_folder", "source", "--out", "--text", "--pair", "--json"],
+    "evaluate": ["run_folder", "--data", "--task", "--json"],
+    "predict": ["run_folder", "source", "--out", "--text", "--pair", "--task", "--json"],
     "compare": ["first", "second", "--metric", "--json"],
     "report": ["run_folder", "--json"],
     "runs list": ["root", "--json"],

@@ -271,3 +271,18 @@ def test_gradnorm_needs_a_body_that_learns(tmp_path: Path) -> None:
     )
     with pytest.raises(RecipeError, match="all tasks share"):
         tunewright.run(path, folder=tmp_path / "run")
+
+
+def test_what_is_wrong_with_one_tasks_rows_names_the_task(tmp_path: Path, cli: Cli) -> None:
+    path = write(tmp_path, tasks={"score": {"data": {"shares": {"test": 0.0}}}})
+    for words in ((), ("--fresh",)):
+        answer = cli("run", path, "--folder", tmp_path / "run", *words)
+        assert answer.code == 3 and "tasks.score, data, test split" in answer.err
+
+
+def test_selftest_and_show_take_every_task(tmp_path: Path, cli: Cli) -> None:
+    path = write(tmp_path)
+    found = cli("selftest", path, "--json")
+    assert found.code == 0 and {row["task"] for row in found.value["checks"]} == {"feel", "score"}
+    shown = cli("check", path, "--show", "1").out
+    assert "feel" in shown and "score" in shown

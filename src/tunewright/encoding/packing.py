@@ -89,13 +89,25 @@ def _targets(targets: Sequence[Target | None]) -> torch.Tensor:
 
 
 def collate(
-    examples: Mapping[str, Example], seed: int, altered: Callable[[Example, int], Example] | None = None
+    examples: Mapping[str, Example],
+    seed: int,
+    altered: Callable[[Example, int], Example] | None = None,
+    device: torch.device | None = None,
 ) -> Callable[[Sequence[str], int], Batch]:
     """What a window calls: (ids, step) -> the packed batch with this step's keys.
 
     Args:
+        examples: by id.
+        seed: of the keys.
         altered: makes of an example and its key what this step learns of it (other tokens masked, say).
+        device: where the batch goes, so that objectives find its targets beside the scores; None for where it is made.
     """
-    if altered is None:
-        return lambda ids, step: pack([examples[i] for i in ids], seed=seed, step=step)
-    return lambda ids, step: pack([altered(examples[i], key(seed, step, i)) for i in ids], seed=seed, step=step)
+
+    def made(ids: Sequence[str], step: int) -> Batch:
+        chosen = [examples[i] for i in ids]
+        if altered is not None:
+            chosen = [altered(e, key(seed, step, e.id)) for e in chosen]
+        batch = pack(chosen, seed=seed, step=step)
+        return batch if device is None or device.type == "cpu" else batch.to(device)
+
+    return made

@@ -20,7 +20,7 @@ from tunewright.encoding.preferences import preferences
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS
 from tunewright.kinds.answers import Answer
-from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Left, Splits, left
+from tunewright.kinds.protocol import CONVERSATION_LIMIT, Encoded, Left, Splits, left
 from tunewright.kinds.replies import Chat
 from tunewright.kinds.untuned import NAME, standing, untuned
 from tunewright.kinds.writing import Writing
@@ -118,7 +118,7 @@ class Preferences(Choices):
         if problem != "causal_lm":
             raise ModelError(Problem(where=f"model {found.name}", found="an encoder-decoder", allowed="a decoder"))
         loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
-        limit = min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit)
+        limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
         return cls(loaded, limit, recipe.data.too_long, Writing.of(None))
 
     @classmethod
@@ -188,7 +188,7 @@ class Rewards(Choices):
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         loaded = load(found, ("reward",), recipe.seed, "reward", recipe.model.weights)
-        limit = min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit)
+        limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
         return cls(loaded, limit, recipe.data.too_long)
 
     @classmethod

@@ -23,6 +23,8 @@ from tunewright.tasks import Task
 
 Splits = Mapping[str, Sequence[Record]]
 DEFAULT_LIMIT = 512
+CONVERSATION_LIMIT = 1024
+"""Tokens of a conversation, where the recipe says nothing: one that is longer is left out, not cut."""
 
 
 @dataclass(frozen=True)

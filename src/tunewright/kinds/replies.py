@@ -22,7 +22,7 @@ from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS
 from tunewright.evaluation.text_baselines import gold_text
 from tunewright.kinds.answers import Answer
-from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Splits, left
+from tunewright.kinds.protocol import CONVERSATION_LIMIT, DEFAULT_LIMIT, Encoded, Splits, left
 from tunewright.kinds.untuned import untuned
 from tunewright.kinds.writing import Writing
 from tunewright.models.codecs import Plain, controls_of, layout_of
@@ -180,7 +180,7 @@ class Chat(Replies):
                         to_do="choose another model, or task: seq2seq")
             )  # fmt: skip
         loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
-        limit = min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit)
+        limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
         return cls(loaded, limit, Writing.of(recipe), recipe.data.supervise, recipe.data.too_long)
 
     @classmethod
