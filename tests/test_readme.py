@@ -67,7 +67,8 @@ def test_every_recipe_parses(text: str | None) -> None:
         pytest.skip("the READMEs show no recipe")
     value = yaml.safe_load(text)
     assert isinstance(value, dict)
-    assert isinstance(parse(merged(WHOLE, value)), Recipe)
+    several = value.get("task") == "multitask"  # its tasks have rows of their own
+    assert isinstance(parse(merged({"model": "toy"} if several else WHOLE, value)), Recipe)
 
 
 @pytest.mark.parametrize("words", lines_of_commands() or [pytest.param(None, id="none")])
