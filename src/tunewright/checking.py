@@ -26,6 +26,7 @@ from tunewright.models.loading import Found, find
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.several import share
 from tunewright.recipe import Recipe
+from tunewright.recipe_task import CONVERSATIONS
 from tunewright.showing import shown, suspicious
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
@@ -179,7 +180,17 @@ def _refused(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> Non
     why = refusals(left)
     if why:
         found.facts["left_out"] = dict(Counter(one.reason for part in left.values() for one in part))
-        found.warnings.append(Problem(where="data", found=why, to_do="they are left out; see the reasons"))
+        found.warnings.append(Problem(where="data", found=why, to_do=_remedy(found.facts["left_out"], kind)))
+        kept = len(encoded["test"].records)
+        if kept < 2:
+            found.errors.append(
+                Problem(
+                    where="data, test split",
+                    found=f"{counted(kept, 'row')} can be encoded",
+                    allowed="at least 2, better 200",
+                )
+            )
+            found.exit_code = found.exit_code or 3
     if not encoded["train"].examples:
         found.errors.append(Problem(where="data, train split", found="no row can be encoded"))
         found.exit_code = found.exit_code or 3
@@ -198,6 +209,18 @@ def _suspicious(encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> 
                     allowed="messages without such text: the model reads a turn that nobody took",
                     to_do="take it out of the messages, or see that it is meant")
         )  # fmt: skip
+
+
+def _remedy(why: Mapping[str, int], kind: Kind) -> str:
+    """What can be done about rows that cannot be encoded."""
+    if "too_long" not in why:
+        return "they are left out; see the reasons"
+    ways = ["shorten them"]
+    if kind.limit < kind.loaded.limit:
+        ways.append(f"raise model.max_tokens (up to {kind.loaded.limit:,})")
+    if kind.task.name in CONVERSATIONS:
+        ways.append("set data.too_long: split_turns, which leaves leading turns out")
+    return f"{', or '.join(ways)}; else they are left out"
 
 
 def _objective(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind) -> None:

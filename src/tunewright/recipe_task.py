@@ -144,7 +144,7 @@ def _metrics(recipe: Recipe) -> list[Problem]:
     known = sorted(registry.members(TASKS[recipe.task].family))
     asked = (
         ("evaluation.metric", recipe.evaluation.metric, known),
-        ("training.stop.metric", recipe.training.stop.metric, [*known, "loss"]),
+        ("training.stop.metric", recipe.training.stop.metric, list(dict.fromkeys([*known, *TASKS[recipe.task].shown]))),
     )
     return [
         Problem(where=where, found=f"there is no metric {name!r} for {recipe.task}", allowed=listed(allowed, 40),

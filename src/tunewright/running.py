@@ -235,10 +235,9 @@ class _Job:
         self.folder.note({"model": facts})
         for sentence in self.kind.notes():
             yield Event("note", sentence)
-        refused = sum(map(len, left.values()))
-        if refused:
-            yield Event("note", f"{counted(refused, 'row')} cannot be encoded and {'is' if refused == 1 else 'are'} left out: "
-                        "the ledger says why")  # fmt: skip
+        why = refusals(left)
+        if why:
+            yield Event("note", f"left out: {why}")
         if cut:
             yield Event("note", f"{cut} of {len(self.splits['train'])} training texts {'is' if cut == 1 else 'are'} longer "
                         f"than {limit} tokens and cut there (model.max_tokens)")  # fmt: skip
@@ -402,10 +401,12 @@ def _enough(
             Problem(where="data, train split", found="no row is left", to_do="see the ledger for the reasons")
         )
     test = [r for r in splits["test"] if r.label is not None or task == "language_modeling"]
+    texts = {(r.text, r.pair) for part in splits.values() for r in part}
     if len(test) < 2:
         problems.append(
             Problem(where="data, test split", found=counted(len(test), "labelled row"), allowed="at least 2, better 200",
-                    to_do="bring more rows, or raise data.shares.test")
+                    to_do="bring more rows, or raise data.shares.test" if len(texts) > 9 else
+                    f"all rows have {counted(len(texts), 'text or prompt', 'texts or prompts')}, and one is never in two splits")
         )  # fmt: skip
     if problems:
         raise DataError(*problems)

@@ -26,7 +26,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multilabel": {"task": "multilabel", "data": {"label": "marks", "separator": "|"},
                    "training": {"sampler": "balanced", "micro_tokens": 40}},
     "regression": {"task": "regression", "data": {"label": "score"}, "objective": "huber"},
-    **{name: TASKS[name] for name in ("token_classification", "language_modeling", "chat", "preference", "thumbs", "reward")},
+    **{name: merged(TASKS[name], {"training": {"stop": {"metric": metric}}}) for name, metric in (
+        ("token_classification", "f1"), ("language_modeling", "loss"), ("chat", "loss"), ("preference", "accuracy"),
+        ("thumbs", "margin"), ("reward", "accuracy"))},
 }  # fmt: skip
 
 MOMENTS: dict[str, dict[str, Any]] = {

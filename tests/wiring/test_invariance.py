@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 
+from tunewright.models.toy import byte_tokenizer
 from tunewright.recipe import Recipe, families
 from tunewright.selftesting import CHECKS, Result, selftest, toys
 from tunewright.tasks import TASKS
@@ -86,3 +89,43 @@ def test_with_other_preferences(objective: str, recipes: dict[str, Recipe]) -> N
 def test_with_objectives_of_texts(objective: object, recipes: dict[str, Recipe]) -> None:
     found = list(selftest(recipes["seq2seq"].model_copy(update={"objective": objective})))
     assert [one.words for one in found if one.passed is False] == []
+
+
+def test_what_a_model_drops_past_its_modules(recipes: dict[str, Recipe], tmp_path: Path) -> None:
+    """BART calls torch.nn.functional.dropout itself: its masks are keyed by example all the same."""
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    tokenizer = byte_tokenizer()
+    config = BartConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, max_position_embeddings=512, pad_token_id=0,
+        bos_token_id=1, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None,
+    )  # fmt: skip
+    BartForConditionalGeneration(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    given = recipes["seq2seq"]
+    model = given.model.model_copy(update={"name": str(tmp_path), "precision": "float32"})
+    found = {one.name: one for one in selftest(given.model_copy(update={"model": model}))}
+    assert [one.words for one in found.values() if one.passed is False] == []
+    assert found["dropout"].passed and F.dropout.__module__ == "torch.nn.functional"
+
+
+def test_a_gradient_that_is_small_beside_its_parts(recipes: dict[str, Recipe], tmp_path: Path) -> None:
+    """A new head scores both replies nearly alike: float32 rounds the difference, and the bound says so."""
+    from transformers import ElectraConfig, ElectraForMaskedLM
+
+    tokenizer = byte_tokenizer()
+    config = ElectraConfig(
+        vocab_size=len(tokenizer), hidden_size=16, embedding_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=24, max_position_embeddings=512, pad_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ElectraForMaskedLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    given = recipes["reward"]
+    model = given.model.model_copy(update={"name": str(tmp_path)})
+    found = {one.name: one for one in selftest(given.model_copy(update={"model": model}))}
+    assert [one.words for one in found.values() if one.passed is False] == []
+    one = found["accumulation"]
+    assert one.figure and one.bound and 1e-5 < one.figure < one.bound <= 1e-3 and "rounding shows" in one.words

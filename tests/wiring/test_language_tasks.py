@@ -204,6 +204,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no text fits": ({**TASKS["preference"], "model": {"name": "toy", "max_tokens": 6}}, "too_long"),
     "a baseline of another task": ({**TASKS["chat"], "evaluation": {"baselines": ["tfidf"]}}, "tfidf"),
     "a metric of another task": ({**TASKS["reward"], "evaluation": {"metric": "rougeL"}}, "rougeL"),
+    "a loss that nobody measures": ({**TASKS["reward"], "training": {"stop": {"metric": "loss"}}}, "accuracy"),
     "an objective of another task": ({**TASKS["chat"], "objective": "dpo"}, "dpo"),
     "generation where nothing is written": ({**TASKS["reward"], "generation": {}}, "generation"),
 }  # fmt: skip
@@ -214,9 +215,54 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_is_wrong_is_said_without_a_traceback(case: str, command: str, forks: Forks, tmp_path: Path) -> None:
     changes, named = WRONG[case]
     changes = {**changes, "evaluation": {**(changes.get("evaluation") or {})}}
-    recipe = lay(tmp_path, training=TRAINING, **changes)
+    recipe = lay(tmp_path, **{"training": TRAINING, **changes})
     assert yaml.safe_load(recipe.read_text(encoding="utf-8"))["task"] == changes["task"]
     said = forks(command, "toy.yaml", at=tmp_path)
     assert 2 <= said.code <= 8, (said.code, said.out)
     assert named in said.out and "Traceback" not in said.out, said.out
     assert not (tmp_path / "runs" / "toy" / "model").exists()
+
+
+def test_rows_of_one_prompt_cannot_be_split_and_that_is_said(forks: Forks, tmp_path: Path) -> None:
+    lay(tmp_path, training=TRAINING, **TASKS["preference"])
+    rows = [{"prompt": "Say something.", "chosen": text, "rejected": f"{text} not"} for text, _ in toy_rows(60)]
+    write_json_lines(tmp_path / "pairs.jsonl", rows)
+    said = forks("run", "toy.yaml", at=tmp_path)
+    assert said.code == 3 and "1 text or prompt" in said.out, said.out
+
+
+def masked_encoder(folder: Path) -> dict[str, Any]:
+    from tunewright.models.toy import toy_bert
+
+    model, tokenizer = toy_bert(kind="MaskedLM")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {**TASKS["language_modeling"], "model": str(folder)}
+
+
+def encoder_decoder(folder: Path) -> dict[str, Any]:
+    from tunewright.models.toy import toy_t5
+
+    model, tokenizer = toy_t5()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {**TASKS["seq2seq"], "model": str(folder)}
+
+
+@pytest.mark.parametrize("made", [masked_encoder, encoder_decoder], ids=["masked tokens", "an encoder-decoder"])
+def test_killed_and_gone_on_a_run_finds_the_same(made: Any, forks: Forks, tmp_path: Path) -> None:
+    recipe = lay(tmp_path, **made(tmp_path / "base"), training={**TRAINING, "epochs": 2, "checkpoint_every": 2})
+    assert forks("run", recipe.name, at=tmp_path).code == 0
+    kill = {"at": "line", "file": "history.jsonl", "nth": 5, "half": True}
+    assert forks("run", recipe.name, "--folder", "runs/other", at=tmp_path, kill=kill).code == -9
+    said = forks("run", recipe.name, "--folder", "runs/other", at=tmp_path)
+    assert said.code == 0 and "going on after step 4" in said.out, said.out
+    whole, other = tmp_path / "runs" / "toy", tmp_path / "runs" / "other"
+    assert (whole / "history.jsonl").read_bytes() == (other / "history.jsonl").read_bytes()
+    found = [
+        [(c["name"], {n: m["value"] for n, m in c["metrics"].items()}) for c in evidence(run)["contenders"]]
+        for run in (whole, other)
+    ]
+    assert found[0] == found[1]
+    untuned, tuned = (next(v for n, v in found[0] if n == name)["loss"] for name in ("untuned", "tuned"))
+    assert tuned < untuned

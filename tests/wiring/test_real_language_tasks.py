@@ -48,7 +48,7 @@ def against(found: dict[str, Any], name: str) -> str:
 
 
 def test_a_language_model_learns_shakespeare(train: Train, shared: Path, stories: Path) -> None:
-    found = train("language_modeling", shared / "data" / "tinyshakespeare" / "input.txt", "data.limit=240",
+    found = train("language_modeling", shared / "data" / "tinyshakespeare" / "input.txt", "data.limit=160",
                   "training.rate=1e-3", model=stories)  # fmt: skip
     assert found["verdict"]["metric"] == "bits_per_byte" and found["verdict"]["outcome"] == "better"
     assert against(found, "untuned") == against(found, "unigram") == "better"
@@ -62,7 +62,7 @@ def test_an_encoder_learns_masked_tokens(train: Train, shared: Path) -> None:
 
 
 def test_a_model_learns_to_answer_questions(train: Train, shared: Path, stories: Path) -> None:
-    found = train("chat", shared / "data" / "gsm8k" / "train.jsonl", "data.limit=400", "training.rate=1e-3",
+    found = train("chat", shared / "data" / "gsm8k" / "train.jsonl", "data.limit=300", "training.rate=1e-3",
                   "training.epochs=2", "generation.items=20", "generation.max_new_tokens=48", model=stories)  # fmt: skip
     assert found["verdict"]["metric"] == "loss" and against(found, "untuned") == "better"
     assert found["samples"] and all(
@@ -97,8 +97,8 @@ def tiny_t5(folder: Path, texts: list[Path]) -> Path:
 def test_an_encoder_decoder_learns_to_translate(train: Train, shared: Path, tmp_path: Path) -> None:
     base = shared / "data" / "multi30k" / "train5k"
     model = tiny_t5(tmp_path / "t5", [base.with_name("train5k.en"), base.with_name("train5k.de")])
-    found = train("seq2seq", base, "data.text=en", "data.label=de", "training.rate=3e-3", "training.epochs=5",
-                  "data.limit=3500", "generation.items=80", "generation.max_new_tokens=40", model=model)  # fmt: skip
+    found = train("seq2seq", base, "data.text=en", "data.label=de", "training.rate=3e-3", "training.epochs=6",
+                  "data.limit=4400", "generation.items=200", "generation.max_new_tokens=40", model=model)  # fmt: skip
     assert found["verdict"]["metric"] == "chrf" and found["signatures"]["chrf"]
     assert all(against(found, name) == "better" for name in ("majority", "copy", "untuned"))
 

@@ -17,7 +17,7 @@ from tunewright import selftesting
 from tunewright.core.tensors import At, Batch, Forward, Term
 from tunewright.models.forward import ModelForward
 from tunewright.objectives import CrossEntropy
-from tunewright.recipe import families
+from tunewright.recipe import families, parse
 from tunewright.selftesting import CHECKS, answers, checked, subjects, toys
 from tunewright.selftesting.results import Found, Result
 from tunewright.selftesting.subjects import Subject, budget, chosen_examples, subject
@@ -299,3 +299,12 @@ def test_the_command(tmp_path: Path, cli: Cli, monkeypatch: Patch) -> None:
     assert cli("selftest", tmp_path / "none.yaml").code == 2
     (tmp_path / "toy.csv").unlink()
     assert cli("selftest", recipe).code == 3
+
+
+def test_several_tasks_are_tested_one_by_one(tmp_path: Path) -> None:
+    toys.lay(tmp_path)
+    parts = {name: {k: v for k, v in toys.recipe(name, tmp_path).items() if k in ("task", "data")}
+             for name in ("classification", "regression")}  # fmt: skip
+    found = list(selftesting.selftest(parse({"task": "multitask", "model": "toy", "tasks": parts})))
+    assert [one.task for one in found] == [*["classification"] * len(CHECKS), *["regression"] * len(CHECKS)]
+    assert not [one.words for one in found if one.passed is False]

@@ -125,9 +125,13 @@ def lay(folder: Path, name: str = "toy.yaml", rows: int = 120, **changes: Any) -
     with (folder / "toy.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label", "score", "marks"), *map(marked, toy_rows(rows))])
     kinds = {"pairs": ("prompt", "chosen", "rejected"), "thumbs": ("prompt", "completion", "good")}
-    for kind, names in kinds.items():
-        write_json_lines(folder / f"{kind}.jsonl", [{name: row[name] for name in names} for row in choices(rows)])
-    write_json_lines(folder / "spans.jsonl", spans(rows))
+    wanted = str(changes.get("data", {}).get("train", "")).removesuffix(".jsonl")
+    if wanted == "spans":
+        write_json_lines(folder / "spans.jsonl", spans(rows))
+    elif wanted in kinds:
+        write_json_lines(
+            folder / f"{wanted}.jsonl", [{name: row[name] for name in kinds[wanted]} for row in choices(rows)]
+        )
     recipe = folder / name
     recipe.write_text(yaml.safe_dump(merged(RECIPE, changes), sort_keys=False))
     return recipe

@@ -116,7 +116,8 @@ class Preferences(Choices):
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         problem = language_problem(found, masked=False)
         if problem != "causal_lm":
-            raise ModelError(Problem(where=f"model {found.name}", found="an encoder-decoder", allowed="a decoder"))
+            raise ModelError(Problem(where=f"model {found.name}", found="an encoder-decoder", allowed="a decoder",
+                                     to_do="choose another model"))  # fmt: skip
         loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
         limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
         return cls(loaded, limit, recipe.data.too_long, Writing.of(None))

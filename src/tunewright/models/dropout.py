@@ -11,12 +11,17 @@ tokens; each row is still an independent Bernoulli sample.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROWS = 4096
+_FUNCTIONAL = 1 << 16
+"""Sites of calls come after those of modules."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX = 0xBF58476D1CE4E5B9 - (1 << 64)
 
@@ -72,14 +77,40 @@ class KeyedDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0 or self.draws.keys is None:
             return x
-        width = x.shape[-1]
-        rows = self.draws.rows(self.site, x.numel() // width)
-        if rows is None:
-            return x
-        return x * _bank(width, self.p, x.dtype, x.device).index_select(0, rows).view(x.shape)
+        return _dropped(x, self.p, self.site, self.draws)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, site={self.site}"
+
+
+def _dropped(x: Tensor, p: float, site: int, draws: Draws) -> Tensor:
+    width = x.shape[-1]
+    rows = draws.rows(site, x.numel() // width)
+    if rows is None:
+        return x
+    return x * _bank(width, p, x.dtype, x.device).index_select(0, rows).view(x.shape)
+
+
+@contextmanager
+def functional(draws: Draws) -> Iterator[None]:
+    """Keyed draws for what a model drops by `torch.nn.functional.dropout` itself, past any module, as BART does.
+
+    A call's place in the forward pass, counted from the first, is its site.
+    """
+    before, site = F.dropout, _FUNCTIONAL
+
+    def keyed(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        nonlocal site
+        if not training or p == 0 or draws.keys is None:
+            return input
+        site += 1
+        return _dropped(input, p, site, draws)
+
+    F.dropout = keyed
+    try:
+        yield
+    finally:
+        F.dropout = before
 
 
 def install(model: nn.Module, draws: Draws) -> int:

@@ -332,7 +332,8 @@ class ModelForward:
             return
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(key(*batch.keys.tolist()))
-            yield
+            with dropout.functional(self.draws):
+                yield
 
     @contextmanager
     def _nudged(self, nudge: Tensor | None) -> Iterator[None]:

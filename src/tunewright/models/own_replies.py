@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tunewright.core.errors import ModelError, Problem, RecipeError, listed
-from tunewright.core.outcomes import Texts
-from tunewright.core.registry import members
+from tunewright.core.errors import ModelError, Problem, RecipeError, closest, listed
 from tunewright.core.sampled import Candidate, Measure
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED, At, Batch
+from tunewright.metrics.pairs import SCORES, score_pair
 from tunewright.models.generation import Generated, Prompt, generate
 from tunewright.models.options import Generation
 
@@ -77,11 +76,11 @@ class OwnReplies:
             if name not in self._judges:
                 self._judges[name] = Entailment.of(name)
             return
-        known = {n: m for n, m in metrics().items() if getattr(m, "better", "") == "higher"}
-        if measure.name not in known:
+        if measure.name not in SCORES:
             raise RecipeError(
-                Problem(where="objective.minimum_risk.metric", found=measure.name, allowed=listed(sorted(known), 20))
-            )
+                Problem(where="objective.minimum_risk.metric", found=measure.name, allowed=listed(sorted(SCORES), 20),
+                        to_do=closest(measure.name, SCORES) or "choose one")
+            )  # fmt: skip
 
     def score(self, measure: Measure, example: str, output: str) -> float:
         """What `output` is worth for an example that was drawn for."""
@@ -89,9 +88,7 @@ class OwnReplies:
         self.ready(measure)
         if measure.name == "entailment":
             return self._judges[str(measure.model)].probability(source, output)
-        metric: Any = metrics()[measure.name]()
-        one = Texts("", "", (), (example,), (gold,), (output,), np.full(1, np.nan), np.zeros(1, np.int64))
-        return float(metric.value(one) / metric.bounds[1])
+        return score_pair(measure.name, gold, output)
 
     def _text(self, tokens: Ids) -> str:
         return str(self.tokenizer.decode(tokens.tolist(), skip_special_tokens=True))
@@ -119,14 +116,6 @@ class OwnReplies:
             return Candidate(told.text, asked.prompt, target, np.concatenate([[asked.start], reply]))
         before = np.full(len(asked.prompt) - 1, IGNORED)
         return Candidate(told.text, np.concatenate([asked.prompt, reply]), np.concatenate([before, target]))
-
-
-def metrics() -> dict[str, Any]:
-    """Those of texts, by name."""
-    import tunewright.metrics
-
-    assert tunewright.metrics
-    return members("text_metric")
 
 
 @dataclass(frozen=True)

@@ -35,14 +35,14 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
 
 
 def selftest(recipe: Recipe, base: Path = Path(), title: str = "") -> Iterator[Result]:
-    """The result of every check of a recipe, one by one as they end; of several tasks, each task's by itself.
+    """The result of every check of a recipe, one by one as they end; of several tasks, of each alone.
 
     Raises:
         TunewrightError: what would also end a run before training: of recipe, data or model.
     """
-    for name, part in recipe.parts().items() if recipe.task == "multitask" else ():
-        yield from selftest(part, base, name)
     if recipe.task == "multitask":
+        for name, part in recipe.parts().items():
+            yield from selftest(part, base, f"{title}{', ' if title else ''}{name}")
         return
     with subject(recipe, base) as tested:
         for name in CHECKS:

@@ -10,6 +10,8 @@ EXACT = 1e-5
 """How far two computations in float32 of the same numbers may lie apart, relative to their size."""
 COARSE = 0.1
 """The most that may be put down to how a step is cut, in any precision."""
+MOST = 1e-3
+"""The most that may be put down to float32's rounding where a gradient is small beside its parts."""
 FOREIGN = 0.3
 """From here on a step is another one than that in float32."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
 from tunewright.core.seeds import key
-from tunewright.selftesting.results import COARSE, EXACT, FOREIGN, Difference, Found, apart
+from tunewright.selftesting.results import COARSE, EXACT, FOREIGN, MOST, Difference, Found, apart
 from tunewright.selftesting.subjects import STEP, Cut, Step, Subject
 
 
@@ -24,7 +23,7 @@ def accumulation(subject: Subject) -> Found:
             pair for name, cut in cuts.items() for pair in differences(reference, subject.step(forward, cut), name)
         ]
     said = ", ".join(cuts)
-    return Found.of(f"{len(subject.ids)} examples at once and {said}: one loss, one gradient", found)
+    return judged(subject, f"{len(subject.ids)} examples at once and {said}: one loss, one gradient", found)
 
 
 def layout(subject: Subject) -> Found:
@@ -38,7 +37,7 @@ def layout(subject: Subject) -> Found:
         with subject.forward("packed") as forward:
             found += differences(reference, subject.step(forward, whole), "packed, against one by one")
     way = "packed, padded and one by one" if packs else "padded and one by one (this model is not packed)"
-    return Found.of(f"{way}: one loss, one gradient", found)
+    return judged(subject, f"{way}: one loss, one gradient", found)
 
 
 def order(subject: Subject) -> Found:
@@ -54,7 +53,7 @@ def order(subject: Subject) -> Found:
         found = [
             pair for name, cut in cuts.items() for pair in differences(reference, subject.step(forward, cut), name)
         ]
-    return Found.of("the same rows in other orders: one loss, one gradient", found)
+    return judged(subject, "the same rows in other orders: one loss, one gradient", found)
 
 
 def neighbours(subject: Subject) -> Found:
@@ -75,11 +74,13 @@ def dropout(subject: Subject) -> Found:
     """(e) With dropout, the same keys give the same masks however the step is cut, ordered and laid out."""
     ids = subject.ids
     cuts: dict[str, Cut] = {"one by one": [[i] for i in ids], "in reverse": [ids[::-1]], "again": [ids]}
+    with subject.forward(subject.own) as forward:
+        still = subject.step(forward, [ids])
     with subject.forward(subject.own, dropout=True) as forward:
         whole = subject.step(forward, [ids])
         other = subject.step(forward, [ids], step=STEP + 1)
         moved = apart(whole.loss, other.loss) if subject.kind.altered is None else None
-        if not drops(forward.model):
+        if still.loss == whole.loss:
             return Found("nothing is dropped in this training", applies=False)
         found = [pair for name, cut in cuts.items() for pair in differences(whole, subject.step(forward, cut), name)]
     if subject.packs:
@@ -87,7 +88,7 @@ def dropout(subject: Subject) -> Found:
             found += differences(whole, subject.step(forward, [ids]), forward.layout)
     if moved == 0.0:
         found.append("another step drops the same: its keys do not count")
-    return Found.of("the same masks however the step is cut; others in the next step", found)
+    return judged(subject, "the same masks however the step is cut; others in the next step", found)
 
 
 def precision(subject: Subject) -> Found:
@@ -103,7 +104,7 @@ def precision(subject: Subject) -> Found:
         found = [pair for name, cut in cuts.items() for pair in differences(whole, subject.step(forward, cut), name)]
     rounding = max(one[0] for one in differences(exact, whole, "") if not isinstance(one, str))
     bound = min(3 * max(rounding, EXACT), COARSE)
-    if not rounding <= FOREIGN:
+    if not rounding <= FOREIGN and not rounding <= 3 * sensitivity(subject) * 2**16:  # bfloat16 has 16 bits less
         found.append(
             f"in {subject.precision} the step is {rounding:.2g} apart from that in float32: more than rounding"
         )
@@ -111,9 +112,24 @@ def precision(subject: Subject) -> Found:
     return Found.of(words, found, bound)
 
 
-def drops(model: Any) -> bool:
-    """Whether something in the model drops activations while it trains."""
-    return any(float(getattr(m, "p", 0) or 0) > 0 and "Dropout" in type(m).__name__ for m in model.modules())
+def judged(subject: Subject, words: str, found: list[Difference]) -> Found:
+    """The differences under the bound of float32: 1e-5, or more where the gradient is small beside what it is a sum of.
+
+    Then rounding shows in it, as it does where every weight is moved by one part in 2^24: three times that is allowed.
+    """
+    if all(isinstance(one, str) or one[0] <= EXACT for one in found):
+        return Found.of(words, found)
+    bound = min(max(3 * sensitivity(subject), EXACT), MOST)
+    return Found.of(words if bound == EXACT else f"{words}; its parts cancel, so that rounding shows", found, bound)
+
+
+def sensitivity(subject: Subject) -> float:
+    """How far the step moves, relative, when every weight is moved by what float32 rounds by."""
+    with subject.forward(subject.own) as forward:
+        before = subject.step(forward, [subject.ids])
+        with subject.shaken():
+            after = subject.step(forward, [subject.ids])
+    return max(one[0] for one in differences(before, after, "") if not isinstance(one, str))
 
 
 def differences(one: Step, other: Step, name: str) -> list[Difference]:

@@ -132,6 +132,21 @@ class Subject:
         finally:
             made.release()
 
+    @contextmanager
+    def shaken(self) -> Iterator[None]:
+        """Every weight moved by one part in 2^24, what float32 rounds by; all is put back after."""
+        before = {name: p.detach().clone() for name, p in self.job.model.named_parameters()}
+        generator = torch.Generator().manual_seed(key(self.recipe.seed, "shaken"))
+        with torch.no_grad():
+            for p in self.job.model.parameters():
+                p.mul_((1 + 2.0**-24 * torch.randn(p.shape, generator=generator).sign() * 2).to(p))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, p in self.job.model.named_parameters():
+                    p.copy_(before[name])
+
     def batch(self, ids: Sequence[str], step: int = STEP) -> Batch:
         """The examples as a step of training has them."""
         return collate({e.id: e for e in self.examples}, self.recipe.seed, self.kind.altered)(ids, step)
