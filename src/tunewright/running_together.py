@@ -165,9 +165,8 @@ class TogetherJob:
         yield Event("stage", "train")
         began = time.perf_counter()
         job = prepare_together(self.recipe, {n: OneTask(j.recipe, j.kind, j.encoded) for n, j in self.jobs.items()})
-        sizes = {id(p): p.numel() for model in job.models.values() for p in model.parameters()}
         facts = {**self.folder.facts()["model"], "layout": job.forward.of(next(iter(self.jobs))).layout,
-                 "parameters": sum(sizes.values()), "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
+                 "parameters": job.size, "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
         self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})
         write_rate(self.folder, job.rate)
         yield Event("plan", "", {"steps": job.plan.steps, "rate": job.rate})

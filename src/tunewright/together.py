@@ -43,10 +43,12 @@ class OneTask:
 
 @dataclass
 class Together(Fit):
-    """A training of several tasks. `models` are the tasks' own, with one body; `first` the first validation's values."""
+    """A training of several tasks. `models` are the tasks' own, with one body, `size` parameters in all; `first` are the
+    first validation's values."""
 
     parts: Mapping[str, OneTask] = field(default_factory=dict)
     models: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
     first: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -97,6 +99,7 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
     size = sum(p.numel() for p in parts[tasks[0]].kind.loaded.model.parameters())
     models = {task: attached(recipe, adaptation, part.kind.loaded) for task, part in parts.items()}
     several.share(models)
+    whole = sum({id(p): p.numel() for model in models.values() for p in model.parameters()}.values())
     supervised = {task: part.supervised for task, part in parts.items()}
     live = several.install_rows(
         models, [torch.from_numpy(x) for own in supervised.values() for e in own for x in e.read()]
@@ -121,7 +124,7 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
         recipe, parts[tasks[0]].kind, models[tasks[0]], forward, parameters,
         _mixed(recipe, parts, supervised, models), windows, chain.bind(parameters), plan,
         parts[tasks[0]].encoded["validation"], Patience(False, t.stop.patience, t.stop.least), rate,
-        training_notes(first, live), parts=parts, models=models,
+        training_notes(first, live), parts=parts, models=models, size=whole,
     )  # fmt: skip
 
 

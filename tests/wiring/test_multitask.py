@@ -76,6 +76,9 @@ def test_a_run_of_several_tasks_leaves_evidence_of_each_and_of_transfer(run: Pat
     assert [row["task"] for row in evidence["transfer"]] == ["feel", "score"]
     assert evidence["verdict"]["outcome"] in ("better", "worse", "can't tell")
     assert all(name in evidence["verdict"]["sentence"] for name in ("feel", "score"))
+    facts = json.loads((run / "run.json").read_text())["model"]
+    alone = json.loads((run / "tasks/feel/alone/run.json").read_text())["model"]
+    assert facts["parameters"] == alone["parameters"] + 33, "a body, and two heads: of three scores, and of one"
     assert (run / "report.html").is_file() and json.loads((run / "run.json").read_text())["status"] == "finished"
 
 
