@@ -391,3 +391,16 @@ def test_a_variant_is_compared_and_no_verdict_is_about_it() -> None:
     assert evidence["verdict"] == plain["verdict"]
     told = {c["metric"] for c in evidence["comparisons"] if c["against"] == "tuned_greedy"}
     assert "chrf" in told and [c["role"] for c in evidence["contenders"]][-1] == "variant"
+
+
+@pytest.mark.parametrize(("items", "outcome"), [(4, "can't tell"), (5, "can't tell"), (8, "better")])
+def test_a_handful_of_items_alike_proves_nothing(items: int, outcome: str) -> None:
+    """Four items, all right where the baseline is always undecided: an exact test could not give less than 1/8."""
+    ids = tuple(f"i{k}" for k in range(items))
+    tuned = Margins("tuned", "test", (), ids, np.full(items, 2.0), np.full(items, 1.0))
+    tied = Margins("length", "test", (), ids, np.ones(items), np.ones(items))
+    evidence = gather([Contender(tuned, "Tuned", "tuned"), Contender(tied, "The longer reply")], resamples=500)
+    (comparison,) = evidence["comparisons"]
+    assert evidence["verdict"]["outcome"] == outcome
+    assert comparison["p"] == max(2 / 2**items, 2 / 501)
+    assert (comparison["low"] <= 0) is (outcome == "can't tell")
