@@ -18,7 +18,8 @@ from chat_templates import CHATML_TAGGED, KINDS, REASONING_STRICT, Kind, tokeniz
 from tunewright.core.conversations import prompt_text, reply_label
 from tunewright.core.records import Record, Source
 from tunewright.core.tensors import IGNORED
-from tunewright.encoding.chat import Unfit, conversations, prompts, record_of
+from tunewright.encoding import record_of
+from tunewright.encoding.chat import Unfit, conversations, prompts
 from tunewright.encoding.codec import folded
 from tunewright.encoding.examples import Example
 from tunewright.encoding.messages import plain

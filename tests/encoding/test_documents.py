@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from tunewright.core.records import Record, Source
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED
-from tunewright.encoding import collate
-from tunewright.encoding.chat import record_of
+from tunewright.encoding import collate, record_of
 from tunewright.encoding.documents import Masking, pieces, windows
 from tunewright.encoding.examples import Example
 from tunewright.models.codecs import Plain, borders_of, masking_of

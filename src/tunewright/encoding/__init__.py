@@ -1,9 +1,9 @@
 """From records to examples to packed batches. Receives its tokenizer as an argument."""
 
-from tunewright.encoding.chat import conversations, prompts, record_of
+from tunewright.encoding.chat import conversations, prompts
 from tunewright.encoding.codec import Refused
 from tunewright.encoding.documents import Masking, pieces, windows
-from tunewright.encoding.examples import Example, Target, Tokenize, encode, token_counts
+from tunewright.encoding.examples import Example, Target, Tokenize, encode, record_of, token_counts
 from tunewright.encoding.packing import collate, pack
 from tunewright.encoding.preferences import preferences
 from tunewright.encoding.sequences import Layout, aligned_sequences, causal_sequences

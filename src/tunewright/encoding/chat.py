@@ -21,7 +21,6 @@ What does not hold is refused, with one of these reasons:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
@@ -31,7 +30,7 @@ import numpy as np
 from tunewright.core.records import Record
 from tunewright.core.tensors import IGNORED
 from tunewright.encoding.codec import Codec, Refused, continued, folded, same
-from tunewright.encoding.examples import Example
+from tunewright.encoding.examples import Example, numbered
 from tunewright.encoding.messages import Conversation, Message, answered, asked, called
 
 Supervise = Literal["all", "last"]
@@ -157,7 +156,7 @@ def conversations(
                 raise runs
             if max(len(run.tokens) for run in runs) > limit:
                 runs = _split(read[record.id], runs, template, limit, too_long)
-            examples += _named(record.id, [example(record.id, run) for run in runs])
+            examples += numbered([example(record.id, run) for run in runs])
         except Unfit as unfit:
             refused[record.id] = Refused(record.id, unfit.reason, unfit.detail)
     return examples, [refused[r.id] for r in records if r.id in refused]
@@ -183,11 +182,6 @@ def prompts(
         except ValueError as error:
             refused.append(Refused(record.id, "form", str(error)))
     return examples, refused
-
-
-def record_of(example_id: str) -> str:
-    """The id of the record that an Example came from."""
-    return re.sub(r"#\d+$", "", example_id)
 
 
 def encoded(
@@ -323,12 +317,6 @@ def example(record: str, run: Run) -> Example:
     learnt = np.asarray(run.learnt[1:], dtype=bool)
     target[:-1][learnt] = tokens[1:][learnt]
     return Example(record, tokens, target, len(tokens), unit="token")
-
-
-def _named(record: str, examples: Sequence[Example]) -> list[Example]:
-    if len(examples) == 1:
-        return list(examples)
-    return [Example(f"{record}#{i}", e.tokens, e.target, e.full, unit="token") for i, e in enumerate(examples)]
 
 
 def unlabelled(talk: Conversation, template: ChatTemplate, limit: int, too_long: TooLong = "drop") -> list[Example]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tunewright.core.records import Record
 from tunewright.core.tensors import IGNORED
 from tunewright.encoding.codec import Refused
-from tunewright.encoding.examples import Example
+from tunewright.encoding.examples import Example, numbered
 
 Spans = Callable[[str], tuple[list[int], list[int]]]
 """Tokens of a text, nothing added, and the character at which each begins, never falling."""
@@ -64,7 +64,7 @@ def windows(
         places[first : first + len(ids)] = sums[np.asarray(begins)]
         places[0] = 0
         places[first] = 0 if first else places[first]  # what the tokenizer passes over counts for the first token
-        examples += _named(record.id, _cut(record.id, tokens, places, limit, context))
+        examples += numbered(_cut(record.id, tokens, places, limit, context))
     return examples, refused
 
 
@@ -91,10 +91,6 @@ def _cut(record: str, tokens: NDArray[np.int64], places: NDArray[np.int64], limi
     return made
 
 
-def _named(record: str, made: Sequence[Example]) -> list[Example]:
-    return list(made) if len(made) == 1 else [replace(e, id=f"{record}#{i}") for i, e in enumerate(made)]
-
-
 def pieces(
     records: Sequence[Record], spans: Spans, *, limit: int, before: Sequence[int] = (), after: Sequence[int] = ()
 ) -> tuple[list[Example], list[Refused]]:
@@ -117,7 +113,7 @@ def pieces(
             made.append(Example(record.id, tokens, np.full(len(tokens), IGNORED), len(tokens), unit="token"))
         if not made:
             refused.append(Refused(record.id, "no_text", "the document has no tokens"))
-        examples += _named(record.id, made)
+        examples += numbered(made)
     return examples, refused
 
 

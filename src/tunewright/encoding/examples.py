@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -46,6 +47,16 @@ class Example:
     def __len__(self) -> int:
         """Tokens that the model reads for it, on all sides."""
         return sum(map(len, self.read()))
+
+
+def numbered(examples: Sequence[Example]) -> list[Example]:
+    """The Examples of one record, whose id they bear: where there are several, "id#0", "id#1", ..."""
+    return list(examples) if len(examples) == 1 else [replace(e, id=f"{e.id}#{i}") for i, e in enumerate(examples)]
+
+
+def record_of(example_id: str) -> str:
+    """The id of the record that an Example came from."""
+    return re.sub(r"#\d+$", "", example_id)
 
 
 class Tokenize(Protocol):

@@ -14,8 +14,7 @@ from tunewright.core.outcomes import Judged, Likelihoods
 from tunewright.core.records import Record
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example, token_counts
-from tunewright.encoding.chat import record_of
+from tunewright.encoding import Example, record_of, token_counts
 from tunewright.encoding.documents import Masking, pieces, windows
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS

@@ -15,8 +15,8 @@ from tunewright.core.errors import DataError, ModelError, Problem
 from tunewright.core.outcomes import Judged, Texts
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example, token_counts
-from tunewright.encoding.chat import Supervise, TooLong, conversations, prompts, record_of
+from tunewright.encoding import Example, record_of, token_counts
+from tunewright.encoding.chat import Supervise, TooLong, conversations, prompts
 from tunewright.encoding.sequences import aligned_sequences, causal_sequences
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS

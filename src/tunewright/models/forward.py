@@ -87,6 +87,7 @@ class ModelForward:
         """Whether prompts that sequences of a batch begin with are read once where that is exact."""
         self.draws = draws or dropout.Draws()
         dropout.install(model, self.draws)
+        self._drops = any(isinstance(m, dropout.KeyedDropout) and m.p for m in model.modules())
         self._nudge: Tensor | None = None
         self._last: LastLayer | None = None
         self._types = _reads_types(self.inner)
@@ -284,9 +285,8 @@ class ModelForward:
         double = next(self.model.parameters()).dtype == torch.float64  # the kernel is float32's
         if not self.sharing or not causal or windows or double or not attention.flash_works():
             return None
-        drops = self.model.training and any(isinstance(m, dropout.KeyedDropout) and m.p for m in self.model.modules())
-        keys = _keys(batch)
-        return shared(batch.tokens, batch.lengths, keys.tolist() if drops and keys is not None else None)
+        keys = _keys(batch) if self._drops and self.model.training else None
+        return shared(batch.tokens, batch.lengths, None if keys is None else keys.tolist())
 
     def _decoded(self, batch: Batch, read: Decoder) -> Tensor:
         """(T, D) hidden states of an encoder-decoder's decoder, its sequences end to end."""

@@ -20,7 +20,7 @@ BUDGET = 8192
 
 def batches(examples: Sequence[Example], budget: int = BUDGET) -> Iterator[tuple[list[int], Batch]]:
     """Places and packed batches, longest first, each of at most `budget` tokens (or one example)."""
-    for places, _ in _cut([len(e) for e in examples], budget):
+    for places in _cut([len(e) for e in examples], budget):
         yield places, pack([_supervised(examples[i]) for i in places])
 
 
@@ -107,13 +107,13 @@ def laid(examples: Sequence[Example], budget: int = BUDGET) -> Iterator[tuple[li
     """Places and packed batches as the examples are supervised, longest first; those of one and of two sides apart."""
     for two in (False, True):
         own = [i for i, e in enumerate(examples) if (e.other is not None) == two]
-        for places, _ in _cut([len(examples[i]) for i in own], budget):
+        for places in _cut([len(examples[i]) for i in own], budget):
             chosen = [own[i] for i in places]
             yield chosen, pack([examples[i] for i in chosen])
 
 
-def _cut(lengths: Sequence[int], budget: int) -> Iterator[tuple[list[int], int]]:
-    """Places of examples that go together, longest first, and their tokens: at most `budget`, or one example."""
+def _cut(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Places of examples that go together, longest first: at most `budget` tokens, or one example."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     start = 0
     while start < len(order):
@@ -121,5 +121,5 @@ def _cut(lengths: Sequence[int], budget: int) -> Iterator[tuple[list[int], int]]
         while stop < len(order) and (stop == start or used + lengths[order[stop]] <= budget):
             used += lengths[order[stop]]
             stop += 1
-        yield order[start:stop], used
+        yield order[start:stop]
         start = stop

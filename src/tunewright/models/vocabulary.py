@@ -154,7 +154,9 @@ class Vocabulary:
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(U, V) from hidden (U, D)."""
-        rows = self._transformed(hidden)
+        return self._scored(self._transformed(hidden))
+
+    def _scored(self, rows: Tensor) -> Tensor:
         z: Tensor = self.output(rows)
         if self.kind == "bart":
             z = z + self.model.final_logits_bias
@@ -164,7 +166,7 @@ class Vocabulary:
         """(U,) of hidden (U, D), with products in `dtype`."""
         rows = self._transformed(hidden)
         if type(self.output) is not nn.Linear:  # an adapter sits in the head
-            return F.cross_entropy(self.scores(hidden).float(), targets, label_smoothing=smoothing, reduction="none")
+            return F.cross_entropy(self._scored(rows).float(), targets, label_smoothing=smoothing, reduction="none")
         bias = self.output.bias
         if self.kind == "bart":
             bias = self.model.final_logits_bias[0]
