@@ -19,12 +19,13 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report
+from tunewright.encoding import Refused
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
 from tunewright.fitting import Fit, fit, opened, prepare_fit, refuse_thumbs
 from tunewright.happenings import Event, happened, model_card, peak, trained, write_rate
 from tunewright.identity import absolute, base_model, first_facts, identify, placed, refuse_another, with_rate
-from tunewright.kinds import Encoded, Kind, Left, Replies, begin, refusals
+from tunewright.kinds import Encoded, Kind, Replies, begin, refusals
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import find
@@ -385,7 +386,7 @@ class _Job:
 
 
 def _enough(
-    splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Left]] | None = None
+    splits: Mapping[str, Sequence[Record]], task: str, left: Mapping[str, Sequence[Refused]] | None = None
 ) -> None:
     """Refuses a training set that teaches nothing and a test set that could prove nothing.
 

@@ -48,7 +48,7 @@ class Unused(Protocol):
     """A record that a later stage cannot use: its id, a reason code, and words."""
 
     @property
-    def record(self) -> str: ...
+    def id(self) -> str: ...
     @property
     def reason(self) -> str: ...
     @property
@@ -65,7 +65,7 @@ def set_aside(
     """
     known = {record.id: record for part in splits.values() for record in part}
     events = [
-        Event(stage, "quarantined", one.reason, known[one.record].source, one.record, one.detail)
+        Event(stage, "quarantined", one.reason, known[one.id].source, one.id, one.detail)
         for part in left.values() for one in part
     ]  # fmt: skip
     sums = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))

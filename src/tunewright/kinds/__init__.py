@@ -9,7 +9,7 @@ from tunewright.kinds.answers import Answer, EntitiesPrediction, LabelsPredictio
 from tunewright.kinds.choices import Preferences, Rewards
 from tunewright.kinds.documents import Documents
 from tunewright.kinds.entities import Entities
-from tunewright.kinds.protocol import Encoded, Kind, Left, Splits, refusals
+from tunewright.kinds.protocol import Encoded, Kind, Splits, refusals
 from tunewright.kinds.replies import Chat, Replies, Sequences
 from tunewright.kinds.scores import Scores
 from tunewright.models.loading import Found
@@ -44,7 +44,7 @@ def reopen(saved: Saved, recipe: Recipe | None = None) -> Kind:
 
 
 __all__ = [
-    "KINDS", "Answer", "Encoded", "EntitiesPrediction", "Kind", "LabelsPrediction", "Left", "NumbersPrediction", "Prediction",
+    "KINDS", "Answer", "Encoded", "EntitiesPrediction", "Kind", "LabelsPrediction", "NumbersPrediction", "Prediction",
     "Replies",
     "Splits", "begin", "refusals", "reopen",
 ]  # fmt: skip

@@ -9,23 +9,23 @@ from typing import Any, Self
 
 import numpy as np
 
-from tunewright.core.errors import ModelError, Problem
 from tunewright.core.files import read_lines, write_lines
 from tunewright.core.outcomes import Floats, Judged, Margins
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example
+from tunewright.encoding import Example, Refused
 from tunewright.encoding.chat import TooLong
 from tunewright.encoding.preferences import preferences
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS
 from tunewright.kinds.answers import Answer
-from tunewright.kinds.protocol import CONVERSATION_LIMIT, Encoded, Left, Splits, left
-from tunewright.kinds.replies import Chat
+from tunewright.kinds.base import Base, decoder, without
+from tunewright.kinds.protocol import Encoded, Splits
+from tunewright.kinds.replies import CONVERSATION, Chat
 from tunewright.kinds.untuned import NAME, standing, untuned
 from tunewright.kinds.writing import Writing
 from tunewright.models.forward import ModelForward
-from tunewright.models.loading import Found, Loaded, language_problem, load
+from tunewright.models.loading import Found, Loaded, load
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import likelihoods, rewards
 from tunewright.models.templates import template_of
@@ -36,13 +36,11 @@ REFERENCE = "reference"
 """What the base model gives the reply: log p, in nats. An objective finds it in `Batch.given`."""
 
 
-class Choices:
+class Choices(Base):
     """What a policy and a reward model share."""
 
     task: Task
-    scale: tuple[Sequence[float], Sequence[float]] | None = None
-    altered: Callable[[Example, int], Example] | None = None
-    between: Callable[[], None] | None = None
+    default_limit = CONVERSATION
     writes = True
 
     def __init__(self, loaded: Loaded, limit: int, too_long: TooLong) -> None:
@@ -53,29 +51,13 @@ class Choices:
         examples, refused = preferences(
             records, self.template, limit=self.limit, too_long=self.too_long, written=self.writes
         )
-        gone = {one.id for one in refused}
-        return Encoded([r for r in records if r.id not in gone], examples, left(refused))
-
-    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
-        return dict(splits)
+        return Encoded(without(records, refused), examples, refused)
 
     def notes(self) -> tuple[str, ...]:
         return self.template.remarks()
 
     def facts(self, examples: Sequence[Example]) -> Facts:
         return Facts((), ())
-
-    def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
-        return None
-
-    def settle(self, forward: ModelForward, encoded: Encoded) -> None:
-        """Nothing is to be settled."""
-
-    def validated(self, forward: ModelForward, encoded: Encoded) -> Judged:
-        return self.judged(forward, encoded, "tuned", "validation")
-
-    def judged(self, forward: ModelForward, encoded: Encoded, contender: str, split: str) -> Judged:
-        raise NotImplementedError
 
     def _margins(self, encoded: Encoded, contender: str, split: str, scores: Floats, seconds: Floats) -> Margins:
         """Margins of the scores (N, 2) of both sides; a single reply stands on the side of its thumb."""
@@ -114,18 +96,13 @@ class Preferences(Choices):
 
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
-        problem = language_problem(found, masked=False)
-        if problem != "causal_lm":
-            raise ModelError(Problem(where=f"model {found.name}", found="an encoder-decoder", allowed="a decoder",
-                                     to_do="choose another model"))  # fmt: skip
-        loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
-        limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
-        return cls(loaded, limit, recipe.data.too_long, Writing.of(None))
+        decoder(found, "choose another model")
+        loaded = load(found, (), recipe.seed, "causal_lm", recipe.model.weights)
+        return cls(loaded, cls.limit_for(recipe, loaded), recipe.data.too_long, Writing.of(None))
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        limit = int(saved.card.get("max_tokens") or saved.limit)
-        kind = cls(saved, limit, saved.card.get("too_long", "drop"), Writing.from_card(saved.card))
+        kind = cls(saved, cls.limit_of(saved), saved.card.get("too_long", "drop"), Writing.from_card(saved.card))
         kind.template.agree(saved.card["template"], saved.found.name)
         return kind
 
@@ -189,28 +166,24 @@ class Rewards(Choices):
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         loaded = load(found, ("reward",), recipe.seed, "reward", recipe.model.weights)
-        limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
-        return cls(loaded, limit, recipe.data.too_long)
+        return cls(loaded, cls.limit_for(recipe, loaded), recipe.data.too_long)
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        limit = int(saved.card.get("max_tokens") or saved.limit)
-        kind = cls(saved, limit, saved.card.get("too_long", "drop"))
+        kind = cls(saved, cls.limit_of(saved), saved.card.get("too_long", "drop"))
         kind.template.agree(saved.card["template"], saved.found.name)
         return kind
 
     def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         found = super().encode(records, learn)
-        examples, alone = list[Example](), list[Left]()
+        examples, alone = list[Example](), list[Refused]()
         for example in found.examples:
             if example.other is None and "good" in example.given:
-                alone.append(Left(example.id, "no_pair", "a reward model learns from pairs, and this is one reply"))
+                alone.append(Refused(example.id, "no_pair", "a reward model learns from pairs, and this is one reply"))
                 continue
             other = None if example.other is None else replace(example.other, unit="pair", target=0)
             examples.append(replace(example, unit="pair", target=0, other=other))
-        gone = {one.record for one in alone}
-        records = [r for r in found.records if r.id not in gone]
-        return Encoded(records, examples, [*found.left, *alone])
+        return Encoded(without(found.records, alone), examples, [*found.left, *alone])
 
     def judged(self, forward: ModelForward, encoded: Encoded, contender: str, split: str) -> Judged:
         scores, seconds = rewards(forward, encoded.examples)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,12 +13,13 @@ from tunewright.core.outcomes import Judged, Likelihoods
 from tunewright.core.records import Record
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example, record_of, token_counts
+from tunewright.encoding import Example, token_counts
 from tunewright.encoding.documents import Masking, pieces, windows
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS
 from tunewright.kinds.answers import Answer
-from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Splits, left
+from tunewright.kinds.base import Base, by_record, without
+from tunewright.kinds.protocol import Encoded, Splits
 from tunewright.kinds.untuned import untuned
 from tunewright.models.codecs import Plain, borders_of, masking_of, start_of
 from tunewright.models.forward import ModelForward
@@ -50,12 +50,10 @@ class DocumentPrediction:
         return [f"{self.bits_per_byte:.6g}", f"{self.perplexity:.6g}", str(self.tokens)]
 
 
-class Documents:
+class Documents(Base):
     """Causal models read windows of the context's length; encoders pieces with masked tokens."""
 
     task: Task = TASKS["language_modeling"]
-    scale: tuple[Sequence[float], Sequence[float]] | None = None
-    between: Callable[[], None] | None = None
     columns = ("bits_per_byte", "perplexity", "tokens")
 
     def __init__(self, loaded: Loaded, problem: Problems, limit: int) -> None:
@@ -78,11 +76,11 @@ class Documents:
                         to_do="choose another model, or task: seq2seq")
             )  # fmt: skip
         loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
-        return cls(loaded, problem, min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit))
+        return cls(loaded, problem, cls.limit_for(recipe, loaded))
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        return cls(saved, saved.card["problem"], int(saved.card.get("max_tokens") or saved.limit))
+        return cls(saved, saved.card["problem"], cls.limit_of(saved))
 
     def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         tokenizer, spans = self.loaded.tokenizer, Plain(self.loaded.tokenizer).spans
@@ -94,11 +92,7 @@ class Documents:
         else:
             before, after = borders_of(tokenizer)
             examples, refused = pieces(records, spans, limit=self.limit, before=before, after=after)
-        gone = {one.id for one in refused}
-        return Encoded([r for r in records if r.id not in gone], examples, left(refused))
-
-    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
-        return dict(splits)
+        return Encoded(without(records, refused), examples, refused)
 
     def notes(self) -> tuple[str, ...]:
         if self.altered is None:
@@ -109,35 +103,21 @@ class Documents:
     def facts(self, examples: Sequence[Example]) -> Facts:
         return Facts((), token_counts(examples))
 
-    def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
-        return None
-
-    def settle(self, forward: ModelForward, encoded: Encoded) -> None:
-        """Nothing is to be settled."""
-
-    def validated(self, forward: ModelForward, encoded: Encoded) -> Judged:
-        return self.judged(forward, encoded, "tuned", "validation")
-
     def judged(self, forward: ModelForward, encoded: Encoded, contender: str, split: str) -> Judged:
         examples = encoded.examples
         if self.altered is not None:
             examples = [self.altered(e, key(EVALUATED, e.id)) for e in examples]
         costs, counts, seconds = likelihoods(forward, examples)
-        place = {record.id: i for i, record in enumerate(encoded.records)}
-        owner = np.array([place[record_of(e.id)] for e in examples], np.int64)
-        n = len(encoded.records)
-        nll, tokens = (
-            np.bincount(owner, costs[:, 0], n).astype(np.float64),
-            np.bincount(owner, counts[:, 0], n).astype(np.float64),
-        )
+        summed = by_record(encoded.records, examples)
+        nll, tokens = summed(costs[:, 0]), summed(counts[:, 0])
         if self.altered is not None:  # what the document would cost at the rate of its masked tokens
             special = list(self.altered.special)
-            own = np.bincount(owner, [int((~np.isin(e.tokens, special)).sum()) for e in encoded.examples], n)
-            nll, tokens = nll * own / np.maximum(tokens, 1), own.astype(np.float64)
+            own = summed([int((~np.isin(e.tokens, special)).sum()) for e in encoded.examples])
+            nll, tokens = nll * own / np.maximum(tokens, 1), own
         sizes = np.array([len(r.text.encode("utf-8", "surrogatepass")) for r in encoded.records], np.int64)
         return Likelihoods(
             contender, split, (), tuple(r.id for r in encoded.records), nll, tokens.astype(np.int64), sizes,
-            np.bincount(owner, seconds, n).astype(np.float64),
+            summed(seconds),
         )  # fmt: skip
 
     def baseline(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +20,8 @@ from tunewright.encoding.spans import Lost
 from tunewright.evaluation import Contender, entity_baselines
 from tunewright.evaluation.entity_baselines import TokenFeatures
 from tunewright.kinds.answers import Answer, EntitiesPrediction
-from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Splits
+from tunewright.kinds.base import Base
+from tunewright.kinds.protocol import Encoded, Splits
 from tunewright.kinds.untuned import standing
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Found, Loaded, load
@@ -39,13 +39,10 @@ class Placed(Encoded):
     offsets: list[Ints] = field(default_factory=list)
 
 
-class Entities:
+class Entities(Base):
     """Token classification. The head's tags are those of `core.spans.tags_of`, in the order of the head's own labels."""
 
     task: Task = TASKS["token_classification"]
-    scale: tuple[Sequence[float], Sequence[float]] | None = None
-    altered: Callable[[Example, int], Example] | None = None
-    between: Callable[[], None] | None = None
 
     def __init__(self, loaded: Loaded, types: Sequence[str], limit: int) -> None:
         self.loaded, self.types, self.limit = loaded, tuple(types), limit
@@ -56,11 +53,11 @@ class Entities:
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         types = sorted({kind for r in splits["train"] for _, _, kind in parsed(r.label or "[]")})
         loaded = load(found, tags_of(types), recipe.seed, "token_classification", recipe.model.weights)
-        return cls(loaded, types, min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit))
+        return cls(loaded, types, cls.limit_for(recipe, loaded))
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        return cls(saved, saved.card["types"], int(saved.card.get("max_tokens") or saved.limit))
+        return cls(saved, saved.card["types"], cls.limit_of(saved))
 
     def _tagged(self, records: Sequence[Record]) -> Tagged:
         return encode_spans(records, aligning(self.loaded.tokenizer), self.types, self.limit)
@@ -84,9 +81,6 @@ class Entities:
         tags = np.asarray(example.target)
         return replace(example, target=np.where(tags == IGNORED, IGNORED, self.order[np.maximum(tags, 0)]))
 
-    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
-        return dict(splits)
-
     def notes(self) -> tuple[str, ...]:
         said = []
         if self.lost.cut:
@@ -102,15 +96,6 @@ class Entities:
         flat = np.concatenate(tags) if tags else np.zeros(0, np.int64)
         counts = np.bincount(flat[flat != IGNORED], minlength=len(self.loaded.labels))
         return Facts(tuple(self.loaded.labels), tuple(int(n) for n in counts))
-
-    def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
-        return None
-
-    def settle(self, forward: ModelForward, encoded: Encoded) -> None:
-        """Nothing is to be settled."""
-
-    def validated(self, forward: ModelForward, encoded: Encoded) -> outcomes.Entities:
-        return self.judged(forward, encoded, "tuned", "validation")
 
     def judged(self, forward: ModelForward, encoded: Encoded, contender: str, split: str) -> outcomes.Entities:
         found, seconds = self._found(forward, self._placed(encoded))

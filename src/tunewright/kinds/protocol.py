@@ -12,7 +12,7 @@ from tunewright.core.errors import counted
 from tunewright.core.outcomes import Judged
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example
+from tunewright.encoding import Example, Refused
 from tunewright.evaluation import Contender
 from tunewright.kinds.answers import Answer
 from tunewright.models.forward import ModelForward
@@ -22,18 +22,6 @@ from tunewright.recipe import Recipe
 from tunewright.tasks import Task
 
 Splits = Mapping[str, Sequence[Record]]
-DEFAULT_LIMIT = 512
-CONVERSATION_LIMIT = 1024
-"""Tokens of a conversation, where the recipe says nothing: one that is longer is left out, not cut."""
-
-
-@dataclass(frozen=True)
-class Left:
-    """A record that cannot be encoded: a reason code, and words."""
-
-    record: str
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -46,28 +34,12 @@ class Encoded:
 
     records: list[Record]
     examples: list[Example]
-    left: list[Left] = field(default_factory=list)
+    left: list[Refused] = field(default_factory=list)
     cut: int = 0
     prompts: list[Example] = field(default_factory=list)
 
 
-class Refusal(Protocol):
-    """What encoding says of a record that it refuses."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
-
-
-def left(refused: Sequence[Refusal]) -> list[Left]:
-    """What encoding refused, each record once."""
-    return list({one.id: Left(one.id, one.reason, one.detail) for one in refused}.values())
-
-
-def refusals(left: Mapping[str, Sequence[Left]]) -> str:
+def refusals(left: Mapping[str, Sequence[Refused]]) -> str:
     """How many rows of all splits cannot be encoded, for which reasons, with the first in words; empty where all can."""
     gone = [one for part in left.values() for one in part]
     if not gone:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from tunewright.core.conversations import prompt_text
-from tunewright.core.errors import DataError, ModelError, Problem
+from tunewright.core.errors import DataError, Problem
 from tunewright.core.outcomes import Judged, Texts
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
@@ -22,7 +21,8 @@ from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS
 from tunewright.evaluation.text_baselines import gold_text
 from tunewright.kinds.answers import Answer
-from tunewright.kinds.protocol import CONVERSATION_LIMIT, DEFAULT_LIMIT, Encoded, Splits, left
+from tunewright.kinds.base import Base, by_record, decoder, without
+from tunewright.kinds.protocol import Encoded, Splits
 from tunewright.kinds.untuned import untuned
 from tunewright.kinds.writing import Writing
 from tunewright.models.codecs import Plain, controls_of, layout_of
@@ -35,6 +35,9 @@ from tunewright.models.scoring import likelihoods
 from tunewright.models.templates import template_of
 from tunewright.recipe import Recipe
 from tunewright.tasks import TASKS, Task
+
+CONVERSATION = 1024
+"""Tokens of a conversation, where the recipe says nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,10 @@ class TextPrediction:
         return [self.text, str(self.truncated).lower()]
 
 
-class Replies:
+class Replies(Base):
     """What chat and sequence to sequence share. How a record becomes tokens is theirs."""
 
     task: Task
-    scale: tuple[Sequence[float], Sequence[float]] | None = None
-    altered: Callable[[Example, int], Example] | None = None
-    between: Callable[[], None] | None = None
     columns = ("reply", "truncated")
 
     def __init__(self, loaded: Loaded, limit: int, writing: Writing) -> None:
@@ -85,20 +85,11 @@ class Replies:
         other.writing = replace(self.writing, options=replace(self.writing.options, method="greedy"))
         return other
 
-    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
-        return dict(splits)
-
     def facts(self, examples: Sequence[Example]) -> Facts:
         own = OwnReplies(
             self.loaded.model, self.loaded.tokenizer, self.ends, self.writing.seed, self.writing.options.max_new_tokens
         )
         return Facts((), token_counts(examples), sampled=own)
-
-    def groups(self, examples: Sequence[Example]) -> list[str | None] | None:
-        return None
-
-    def settle(self, forward: ModelForward, encoded: Encoded) -> None:
-        """Nothing is to be settled."""
 
     def validated(self, forward: ModelForward, encoded: Encoded) -> Judged:
         return self._judged(forward, encoded, "tuned", "validation", None)
@@ -118,15 +109,9 @@ class Replies:
     ) -> Texts:
         costs, counts, seconds = likelihoods(forward, encoded.examples)
         records = encoded.records
-        place, n = {record.id: i for i, record in enumerate(records)}, len(records)
-        owner = np.array([place[record_of(e.id)] for e in encoded.examples], np.int64)
-        nll, tokens = (
-            np.bincount(owner, costs[:, 0], n).astype(np.float64),
-            np.bincount(owner, counts[:, 0], n).astype(np.int64),
-        )
-        spent = np.bincount(owner, seconds, n).astype(np.float64)
-        if told is not None:
-            spent = np.array([told[r.id].seconds for r in records])
+        summed = by_record(records, encoded.examples)
+        nll, tokens = summed(costs[:, 0]), summed(counts[:, 0]).astype(np.int64)
+        spent = summed(seconds) if told is None else np.array([told[r.id].seconds for r in records])
         return Texts(
             contender, split, (), tuple(r.id for r in records),
             gold=tuple(gold_text(r, self.task.name) for r in records),
@@ -152,7 +137,7 @@ class Replies:
         encoded = self.encode(self.asked(records))
         if encoded.left:
             raise DataError(
-                *(Problem(where=f"text {int(one.record) + 1}", found=one.detail, to_do="shorten it, or leave it out")
+                *(Problem(where=f"text {int(one.id) + 1}", found=one.detail, to_do="shorten it, or leave it out")
                   for one in encoded.left[:20])
             )  # fmt: skip
         told = self.writing.write(forward, self.loaded, encoded.prompts, self.ends, self.between)
@@ -160,9 +145,10 @@ class Replies:
 
 
 class Chat(Replies):
-    """Conversations, rendered by the tokenizer's own template."""
+    """Conversations, rendered by the tokenizer's own template. One that is too long is left out, not cut."""
 
     task = TASKS["chat"]
+    default_limit = CONVERSATION
 
     def __init__(
         self, loaded: Loaded, limit: int, writing: Writing, supervise: Supervise = "all", too_long: TooLong = "drop"
@@ -173,19 +159,15 @@ class Chat(Replies):
 
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
-        problem = language_problem(found, masked=False)
-        if problem != "causal_lm":
-            raise ModelError(
-                Problem(where=f"model {found.name}", found="an encoder-decoder", allowed="a decoder",
-                        to_do="choose another model, or task: seq2seq")
-            )  # fmt: skip
-        loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
-        limit = min(recipe.model.max_tokens or CONVERSATION_LIMIT, loaded.limit)
-        return cls(loaded, limit, Writing.of(recipe), recipe.data.supervise, recipe.data.too_long)
+        decoder(found, "choose another model, or task: seq2seq")
+        loaded = load(found, (), recipe.seed, "causal_lm", recipe.model.weights)
+        return cls(
+            loaded, cls.limit_for(recipe, loaded), Writing.of(recipe), recipe.data.supervise, recipe.data.too_long
+        )
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        limit = int(saved.card.get("max_tokens") or saved.limit)
+        limit = cls.limit_of(saved)
         writing = Writing.from_card(saved.card) if recipe is None else Writing.of(recipe)
         kind = cls(saved, limit, writing, saved.card.get("supervise", "all"), saved.card.get("too_long", "drop"))
         kind.template.agree(saved.card["template"], saved.found.name)
@@ -204,14 +186,11 @@ class Chat(Replies):
             limit=self.limit,
             too_long=self.too_long,
         )
-        gone = {one.id for one in refused}
-        kept = [r for r in records if r.id not in gone]
-        written, unasked = prompts(kept, self.template, self.limit - 1, too_long=self.too_long)
+        written, unasked = prompts(without(records, refused), self.template, self.limit - 1, too_long=self.too_long)
         gone = {one.id for one in unasked}
-        return Encoded(
-            [r for r in kept if r.id not in gone], [e for e in examples if record_of(e.id) not in gone],
-            left([*refused, *unasked]), prompts=written,
-        )  # fmt: skip
+        refused = [*refused, *unasked]
+        kept = [e for e in examples if record_of(e.id) not in gone]
+        return Encoded(without(records, refused), kept, refused, prompts=written)
 
     def asked(self, records: Sequence[Record]) -> list[Record]:
         def conversation(text: str) -> str:
@@ -241,12 +220,11 @@ class Sequences(Replies):
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         problem = language_problem(found, masked=False)
         loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
-        limit = min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit)
-        return cls(loaded, limit, Writing.of(recipe), recipe.data.prefix, problem)
+        return cls(loaded, cls.limit_for(recipe, loaded), Writing.of(recipe), recipe.data.prefix, problem)
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        limit = int(saved.card.get("max_tokens") or saved.limit)
+        limit = cls.limit_of(saved)
         writing = Writing.from_card(saved.card) if recipe is None else Writing.of(recipe)
         return cls(saved, limit, writing, saved.card.get("prefix", ""), saved.card["problem"])
 
@@ -258,9 +236,10 @@ class Sequences(Replies):
     def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         unlabelled = [replace(r, label=None) for r in records]
         (examples, refused), (written, unasked) = self._encoded(records), self._encoded(unlabelled)
-        gone = {one.id for one in (*refused, *unasked)}
+        gone = {one.id: one for one in (*refused, *unasked)}
+        left = list(gone.values())
         return Encoded(
-            [r for r in records if r.id not in gone], [e for e in examples if e.id not in gone], left([*refused, *unasked]),
+            without(records, left), [e for e in examples if e.id not in gone], left,
             sum(e.full > len(e.tokens) for e in examples), [p for p in written if p.id not in gone],
         )  # fmt: skip
 
@@ -275,9 +254,6 @@ class Sequences(Replies):
             target_limit=self.limit, before=self.prefix, too_long="cut_source",
             controls=controls_of(tokenizer), unknown=tokenizer.unk_token_id,
         )  # fmt: skip
-
-    def notes(self) -> tuple[str, ...]:
-        return ()
 
     def card(self) -> dict[str, Any]:
         return {**super().card(), "problem": self.problem, "prefix": self.prefix}

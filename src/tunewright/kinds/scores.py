@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from tunewright.core.outcomes import Judged
@@ -14,7 +13,8 @@ from tunewright.encoding import Example, encode
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import LADDERS
 from tunewright.kinds.answers import Answer, LabelsPrediction, NumbersPrediction, Prediction
-from tunewright.kinds.protocol import DEFAULT_LIMIT, Encoded, Splits
+from tunewright.kinds.base import Base
+from tunewright.kinds.protocol import Encoded, Splits
 from tunewright.models.forward import ModelForward
 from tunewright.models.heads import start_from
 from tunewright.models.loading import Found, Loaded, load, tokenizing
@@ -25,11 +25,8 @@ from tunewright.recipe import Recipe
 from tunewright.tasks import TASKS, Bound, Task, labels_of
 
 
-class Scores:
+class Scores(Base):
     """Classification, several labels, numbers."""
-
-    altered: Callable[[Example, int], Example] | None = None
-    between: Callable[[], None] | None = None
 
     def __init__(self, loaded: Loaded, bound: Bound, limit: int) -> None:
         self.loaded, self.bound, self.limit = loaded, bound, limit
@@ -46,11 +43,11 @@ class Scores:
             biases = bound.biases([t for t in map(bound.target, given) if t is not None])
             if biases is not None:
                 start_from(loaded.model, biases)
-        return cls(loaded, bound, min(recipe.model.max_tokens or DEFAULT_LIMIT, loaded.limit))
+        return cls(loaded, bound, cls.limit_for(recipe, loaded))
 
     @classmethod
     def reopen(cls, saved: Saved, recipe: Recipe | None = None) -> Self:
-        return cls(saved, Bound.from_card(saved.card), int(saved.card.get("max_tokens") or saved.limit))
+        return cls(saved, Bound.from_card(saved.card), cls.limit_of(saved))
 
     @property
     def task(self) -> Task:
@@ -63,12 +60,6 @@ class Scores:
     def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
         examples = encode(records, tokenizing(self.loaded.tokenizer), self.bound.target, self.limit)
         return Encoded(list(records), examples, cut=sum(e.full > self.limit for e in examples))
-
-    def ready(self, splits: Mapping[str, Encoded], recipe: Recipe, kept: Path, key: str) -> dict[str, Encoded]:
-        return dict(splits)
-
-    def notes(self) -> tuple[str, ...]:
-        return ()
 
     def facts(self, examples: Sequence[Example]) -> Facts:
         return self.bound.facts([e.target for e in examples if e.target is not None])
