@@ -94,13 +94,13 @@ class Fit:
         return round(self.windows.drawn / max(len(self.windows.lengths), 1), 4)
 
 
-def rate_for(adaptation: object, parameters: int) -> float:
+def rate_for(adaptation: Adaptation, parameters: int) -> float:
     """The learning rate of `rate: auto`: by what learns and the base model's size.
 
     Full fine-tuning takes what the models' authors recommend for their size; small added or few parameters bear more.
     """
     full = 1e-4 if parameters < 50e6 else 5e-5 if parameters < 200e6 else 2e-5
-    return full * {"full": 1.0, "frozen": 3.0, "lora": 5.0}.get(registry.name_of(adaptation), 1.0)
+    return full * adaptation.rate_factor
 
 
 def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:

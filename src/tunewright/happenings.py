@@ -50,7 +50,8 @@ def happened(happening: Report | Validated | Resumed, job: Fit, folder: RunFolde
 def model_card(recipe: Recipe, kind: Kind, forward: ModelForward) -> dict[str, Any]:
     """What is saved beside a model."""
     return {"precision": forward.precision, "max_tokens": kind.limit, "text": recipe.data.text, "pair": recipe.data.pair,
-            "layout": forward.layout, "device": recipe.model.device, **kind.card()}  # fmt: skip
+            "layout": forward.layout, "device": recipe.model.device, "adapted": recipe.dump()["adaptation"],
+            **kind.card()}  # fmt: skip
 
 
 def write_rate(folder: RunFolder, rate: float) -> None:

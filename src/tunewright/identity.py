@@ -196,7 +196,7 @@ def first_facts(
         "versions": versions(),
         "model": {**known.get("model", {}), "name": recipe.model.name, "source": found.place,
                   "sha256": identity.weights, "tokenizer_sha256": identity.tokenizer},
-        "adaptation": next(iter(recipe.dump()["adaptation"])),
+        "adaptation": recipe.adaptation_name,
     }  # fmt: skip
 
 

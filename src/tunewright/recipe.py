@@ -247,6 +247,11 @@ class Recipe(_Part):
             value["training"][name] = registry.dump(registry.build(name, getattr(self.training, name)))
         return value
 
+    @property
+    def adaptation_name(self) -> str:
+        """The adaptation without its options, such as "lora"; of a chain "quantized + lora"."""
+        return registry.name_of(registry.build("adaptation", self.adaptation))
+
     def fingerprint(self) -> str:
         """SHA-256 over everything that training depends on: not the folder, not the evaluation.
 

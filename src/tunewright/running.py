@@ -317,7 +317,7 @@ class _Job:
         self._finish_training(job, spent, tokens)
 
     def _finish_training(self, job: Fit, spent: float, tokens: int) -> None:
-        adaptation = next(iter(self.recipe.dump()["adaptation"]))
+        adaptation = self.recipe.adaptation_name
         self.kind.settle(job.forward, self.encoded["validation"])
         job.forward.release()
         inner = job.model.get_base_model() if hasattr(job.model, "get_base_model") else job.model

@@ -196,7 +196,7 @@ class TogetherJob:
             part.kind.settle(job.forward.of(name), part.encoded["validation"])
         job.forward.release()
         remove_rows(job.models)
-        adaptation = next(iter(self.recipe.dump()["adaptation"]))
+        adaptation = self.recipe.adaptation_name
         weights = objective.weights()
         for name, single in self.jobs.items():
             extra = model_card(single.recipe, single.kind, job.forward.of(name))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from torch import nn
 
 from tunewright.core.errors import Problem, RecipeError, listed
 from tunewright.core.registry import register
+from tunewright.core.tensors import Role
 
 _EMBEDDING = re.compile(r"embed|\bwte\b|\bwpe\b")
 _LAYER = re.compile(r"\.(\d+)\.")
@@ -43,8 +44,11 @@ class Frozen:
     patterns: tuple[str, ...] = ()
     embeddings: bool = True
 
+    role: ClassVar[Role] = "chooses"
+    rate_factor: ClassVar[float] = 3.0
+
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
-        """Freezes in place.
+        """Freezes in place; what is frozen already stays so.
 
         Raises:
             RecipeError: a layer or pattern that the model does not have, or nothing left that learns.
@@ -57,7 +61,8 @@ class Frozen:
             stays = layer_of(name) in frozen
             stays |= self.embeddings and layer_of(name) is None and bool(_EMBEDDING.search(name))
             stays |= any(fnmatchcase(name, pattern) for pattern in self.patterns)
-            parameter.requires_grad_(not stays)
+            if stays:
+                parameter.requires_grad_(False)
         if not problems and not any(p.requires_grad for p in model.parameters()):
             problems.append(
                 Problem(where="adaptation.frozen", found="everything is frozen", to_do="let something learn")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from tunewright.core.registry import register
+from tunewright.core.tensors import Role
 
 
 @register("adaptation", "full")
 @dataclass(frozen=True)
 class Full:
     """Nothing is frozen, nothing is added."""
+
+    role: ClassVar[Role] = "chooses"
+    rate_factor: ClassVar[float] = 1.0
 
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
         return model.requires_grad_(True)

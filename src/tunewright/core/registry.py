@@ -4,7 +4,8 @@ A component is a frozen dataclass registered under its family and name. Its fiel
 configuration: their types are checked, unknown options are refused with the closest known one, and
 every problem is collected before an error is raised. A field made with `component(family)` holds another
 component; a list stands for a nesting in the visible order (`[{clip: {norm: 1}}, adamw]` is a clip around
-adamw) where the family's members have a field named `inner`.
+adamw) where the family's members have a field named `inner`; in a family with a chain (`register_chain`) it stands for
+one after the other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ T = TypeVar("T", bound=type)
 
 _families: dict[str, dict[str, type]] = {}
 _versions: dict[type, int] = {}
+_chains: dict[str, type] = {}
 
 
 def register(family: str, name: str, *, version: int = 1) -> Callable[[T], T]:
@@ -36,6 +38,19 @@ def register(family: str, name: str, *, version: int = 1) -> Callable[[T], T]:
             raise ValueError(f"{family} {name!r} is registered twice")
         members[name] = cls
         _versions[cls] = version
+        return cls
+
+    return enter
+
+
+def register_chain(family: str) -> Callable[[T], T]:
+    """Class decorator: a list in place of a member of `family` makes this, a dataclass with the one field `parts`.
+
+    A list of one is that one. What the class raises as ValueError is reported at the list.
+    """
+
+    def enter(cls: T) -> T:
+        _chains[family] = cls
         return cls
 
     return enter
@@ -61,6 +76,8 @@ def number(default: float | None) -> Any:
 
 def name_of(value: object) -> str:
     """The registered name of a component."""
+    if type(value) in _chains.values():
+        return " + ".join(name_of(part) for part in value.parts)  # type: ignore[attr-defined]
     for known in _families.values():
         for name, cls in known.items():
             if type(value) is cls:
@@ -74,6 +91,8 @@ def dump(value: Any) -> Any:
         return [dump(item) for item in value]
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
+    if type(value) in _chains.values():
+        return [dump(part) for part in value.parts]  # type: ignore[attr-defined]
     options = {f.name: dump(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
     version = _versions.get(type(value), 1)
     return {name_of(value) if version == 1 else f"{name_of(value)}@{version}": options}
@@ -99,8 +118,11 @@ def build(family: str, spec: Any, where: str = "") -> Any:
 
 def _build(family: str, spec: Any, where: str, problems: list[Problem]) -> Any:
     known = _families.get(family, {})
-    if isinstance(spec, tuple(known.values())):
+    chain = _chains.get(family)
+    if isinstance(spec, (*known.values(), *([chain] if chain else []))):
         return spec
+    if isinstance(spec, list) and chain:
+        return _chain(chain, family, spec, where, problems)
     if isinstance(spec, list):
         return _nest(family, spec, where, problems)
     name, options = _split(spec, where, known, problems)
@@ -146,6 +168,22 @@ def _split(
         )
     )
     return None, {}
+
+
+def _chain(chain: type, family: str, specs: list[Any], where: str, problems: list[Problem]) -> Any:
+    before = len(problems)
+    if not specs:
+        problems.append(Problem(where=where, found="an empty list", allowed="at least one component"))
+    parts = [_build(family, spec, f"{where}[{i}]", problems) for i, spec in enumerate(specs)]
+    if len(problems) > before:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return chain(tuple(parts))
+    except ValueError as error:
+        problems.append(Problem(where=where, found=str(error)))
+        return None
 
 
 def _nest(family: str, specs: list[Any], where: str, problems: list[Problem]) -> Any:

@@ -307,9 +307,21 @@ class Update(Protocol):
     def bind(self, parameters: Parameters) -> BoundUpdate: ...
 
 
-class Adaptation(Protocol):
-    """Which parameters learn. `attach` may replace modules; `merge` folds what was learnt into plain weights."""
+Role = Literal["stores", "chooses", "adds"]
+"""What an adaptation does: change how frozen weights are stored, choose among the model's own parameters which learn, or
+add parameters of its own and freeze the model's."""
 
+
+class Adaptation(Protocol):
+    """Which parameters learn. `attach` may replace modules; `merge` folds what was learnt into plain weights.
+
+    `role` says where it may stand in a chain; `rate_factor` how many times the learning rate of full fine-tuning suits it.
+    """
+
+    @property
+    def role(self) -> Role: ...
+    @property
+    def rate_factor(self) -> float: ...
     def attach(self, model: torch.nn.Module, seed: int) -> torch.nn.Module: ...
     def merge(self, model: torch.nn.Module) -> torch.nn.Module: ...
 

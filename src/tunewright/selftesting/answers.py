@@ -111,10 +111,11 @@ def saved(subject: Subject) -> Found:
         before = told(forward, subject)
     part, kind = subject.recipe, subject.kind
     extra = {"precision": "float32", "max_tokens": kind.limit, "text": part.data.text, "pair": part.data.pair,
-             "layout": subject.own, "device": part.model.device, **kind.card()}  # fmt: skip
+             "layout": subject.own, "device": part.model.device, "adapted": part.dump()["adaptation"],
+             **kind.card()}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         with _plain(subject) as model:
-            name = next(iter(part.dump()["adaptation"]))
+            name = part.adaptation_name
             save(kind.loaded, model, Path(folder) / "model", adaptation_name=name, extra=extra)
         exact = part.model_copy(update={"model": part.model.model_copy(update={"precision": "float32"})})
         again, forward = opened(open_saved(Path(folder) / "model"), exact)

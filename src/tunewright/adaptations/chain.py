@@ -1,0 +1,59 @@
+"""Several adaptations, one after the other: `[{quantized: nf4}, {lora: {rank: 16}}]`, `[lora, {frozen: {top: 2}}]`.
+
+First what changes how frozen weights are stored, then at most one that adds parameters, then what chooses among all
+that are there by then; merged in the opposite order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from tunewright.core.registry import name_of, register_chain
+from tunewright.core.seeds import key
+from tunewright.core.tensors import Adaptation, Role
+
+_ORDER: tuple[Role, ...] = ("stores", "adds", "chooses")
+
+
+@register_chain("adaptation")
+@dataclass(frozen=True)
+class Chain:
+    """`parts` in the order in which they are attached; a list of a recipe makes one."""
+
+    parts: tuple[Adaptation, ...]
+
+    role: ClassVar[Role] = "adds"
+
+    def __post_init__(self) -> None:
+        roles = [part.role for part in self.parts]
+        names = [name_of(part) for part in self.parts]
+        counted = Counter(roles)
+        if counted["stores"] > 1 or counted["adds"] > 1:
+            raise ValueError(f"{' and '.join(names)} together: one that stores weights differently and one that adds "
+                             "parameters, at most")  # fmt: skip
+        if roles != sorted(roles, key=_ORDER.index):
+            right = [names[i] for i in sorted(range(len(roles)), key=lambda i: _ORDER.index(roles[i]))]
+            raise ValueError(f"the order {', '.join(names)}: write {', '.join(right)}")
+
+    @property
+    def rate_factor(self) -> float:
+        return max(part.rate_factor for part in self.parts)
+
+    def attach(self, model: nn.Module, seed: int) -> nn.Module:
+        """Attaches each part to what the one before it made.
+
+        Raises:
+            RecipeError: a part does not fit what is there.
+        """
+        for i, part in enumerate(self.parts):
+            model = part.attach(model, seed if i == 0 else key(seed, "chain", i))
+        return model
+
+    def merge(self, model: nn.Module) -> nn.Module:
+        for part in reversed(self.parts):
+            model = part.merge(model)
+        return model

@@ -1,0 +1,68 @@
+"""What every adaptation that peft carries has in common: the wrapping, the head that learns with it, and the way back."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunewright.core.errors import Problem, RecipeError
+
+
+def wrap(model: nn.Module, config: Any, seed: int, where: str, found: str) -> nn.Module:
+    """A PeftModel around `model`, whose own parameters no longer learn; what is drawn comes from `seed` alone.
+
+    Args:
+        config: peft's configuration.
+        where, found: the option to name where peft finds nothing to adapt, and what it says.
+
+    Raises:
+        RecipeError: peft finds nothing in this model that the configuration names.
+    """
+    from peft import get_peft_model
+
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what it has renamed
+        warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # it sets that right
+        torch.manual_seed(seed)
+        try:
+            wrapped: nn.Module = get_peft_model(model, config)
+        except ValueError as error:
+            raise RecipeError(
+                Problem(
+                    where=where,
+                    found=f"{found}: {str(error).splitlines()[0][:200]}",
+                    allowed='"all-linear", or ends of module names of this model',
+                    to_do="use all-linear",
+                )
+            ) from error
+    return wrapped
+
+
+def unwrapped(model: Any) -> nn.Module:
+    """The plain model with what was learnt in its weights."""
+    merged: nn.Module = model.merge_and_unload()
+    return merged
+
+
+def task_of(model: nn.Module, head: list[str]) -> str | None:
+    """peft's word for what the model does, which its folder says to whoever opens it."""
+    name = type(model).__name__
+    known = {"ForTokenClassification": "TOKEN_CLS", "ForConditionalGeneration": "SEQ_2_SEQ_LM", "ForCausalLM": "CAUSAL_LM",
+             "LMHeadModel": "CAUSAL_LM"}  # fmt: skip
+    found = next((task for end, task in known.items() if name.endswith(end)), None)
+    return found or ("SEQ_CLS" if head and hasattr(model, "config") and not name.endswith("ForMaskedLM") else None)
+
+
+def head_of(model: nn.Module) -> list[str]:
+    """The modules that learn whole and are saved whole: the head, and whatever else has weights that are new.
+
+    A language model's product with its vocabulary, which may be its embeddings, is not among them.
+    """
+    names = [n for n in ("classifier", "score", "pre_classifier") if isinstance(getattr(model, n, None), nn.Module)]
+    new = dict.fromkeys(name.rsplit(".", 1)[0] for name in getattr(model, "new_parameters", ()))
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None  # type: ignore[operator]
+    kept = [n for n in new if output is None or all(m is not output for m in model.get_submodule(n).modules())]
+    return names + [name for name in kept if name.split(".")[0] not in names]
