@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from toy_batches import CLASSES, batch, rows
 
 import tunewright.adaptations
-from tunewright.adaptations import Frozen, Full, Lora
+from tunewright.adaptations import Bias, Frozen, Full, Head, Lora
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import Report, trainable
 from tunewright.models.forward import ModelForward
-from tunewright.models.toy import Toy, toy_bert
+from tunewright.models.toy import Toy, toy_bert, toy_llama
 from tunewright.objectives import CrossEntropy
 from tunewright.training.checkpoint import restore
 from tunewright.training.loop import train
@@ -61,7 +61,18 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Frozen(layers=(1,), embeddings=False), BERT, lambda n: not layer(n, 1)),
         (Frozen(patterns=("*attention*", "*pooler*")), BERT,
          lambda n: not any(part in n for part in ("attention", "pooler", "embeddings"))),
+        (Frozen(bottom=1), BERT, lambda n: "embeddings" not in n and not layer(n, 0)),
         (Frozen(top=1, patterns=("*norm1*",), embeddings=False), TOY, lambda n: not layer(n, 0) and "norm1" not in n),
+    ],
+    "bias": [
+        (Bias(), TOY, lambda n: n.endswith("bias") or "classifier" in n),
+        (Bias(), BERT, lambda n: n.endswith("bias") or "classifier" in n),
+        (Bias(norms=True), BERT, lambda n: n.endswith("bias") or "LayerNorm" in n or "classifier" in n),
+    ],
+    "head": [
+        (Head(), TOY, lambda n: "classifier" in n),
+        (Head(), BERT, lambda n: "classifier" in n),
+        (Head(pooler=True), BERT, lambda n: "classifier" in n or "pooler" in n),
     ],
     "lora": [
         (Lora(rank=4, targets=("query", "value")), TOY, ADDED),
@@ -178,6 +189,7 @@ def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Su
         (Frozen(layers=(0, 7)), ["frozen.layers", "layer 7", "0 to 1"]),
         (Frozen(patterns=("*attn*",), layers=(9,)), ["'*attn*' matches no parameter", "layer 9"]),
         (Frozen(patterns=("*",)), ["everything is frozen"]),
+        (Frozen(bottom=5), ["frozen.bottom", "0 to 2"]),
         (Lora(targets=("q_proj",)), ["lora.targets", "q_proj", "all-linear"]),
         (Lora(rank=10**9), ["lora.rank", "1,000,000,000", "1 to 32", "choose"]),
     ],
@@ -186,6 +198,14 @@ def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[
     with pytest.raises(RecipeError) as error:
         adaptation.attach(BERT.model(), 0)
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_model_without_biases_or_head_is_explained() -> None:
+    for adaptation, words in ((Bias(), "no biases"), (Head(), "no head")):
+        with pytest.raises(RecipeError, match=words):
+            adaptation.attach(toy_llama(0)[0], 0)
+    norms = trainable(Bias(norms=True).attach(toy_llama(0)[0], 0))
+    assert norms and all("norm" in name for name in norms)
 
 
 def test_lora_is_the_low_rank_product() -> None:
