@@ -1,6 +1,7 @@
-"""What every registered adaptation must do, on the plain toy and on a small BERT behind the packed forward.
+"""What every registered adaptation must do, on the plain toy, and on a small BERT and a small Llama behind the packed
+forward: a classifier with a new head, and a causal language model.
 
-Registering one without a row in `TABLE` fails.
+Registering one without rows in `TABLE` fails.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tunewright.adaptations
 from tunewright.adaptations import Bias, Frozen, Full, Head, Lora
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
-from tunewright.core.tensors import Report, trainable
+from tunewright.core.tensors import Batch, Report, trainable
 from tunewright.models.forward import ModelForward
 from tunewright.models.toy import Toy, toy_bert, toy_llama
 from tunewright.objectives import CrossEntropy
@@ -38,10 +39,22 @@ class Subject:
     name: str
 
     def model(self) -> nn.Module:
+        if self.name == "llama":
+            llama: nn.Module = toy_llama(seed=1)[0]
+            return llama
         return Toy(CLASSES, seed=1) if self.name == "toy" else toy_bert(CLASSES, seed=1)[0]
 
     def forward(self, model: nn.Module) -> Any:
         return model if self.name == "toy" else ModelForward(model)
+
+    @property
+    def batch(self) -> Batch:
+        """What it learns from: a class of each text, or the next tokens of some."""
+        return TEXTS if self.name == "llama" else BATCH
+
+    @property
+    def has_head(self) -> bool:
+        return self.name != "llama"
 
 
 def layer(name: str, *numbers: int) -> bool:
@@ -49,11 +62,11 @@ def layer(name: str, *numbers: int) -> bool:
 
 
 ADDED: Learns = lambda name: "lora_" in name or "modules_to_save" in name  # noqa: E731
-TOY, BERT = Subject("toy"), Subject("bert")
+TOY, BERT, LLAMA = Subject("toy"), Subject("bert"), Subject("llama")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
 TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
-    "full": [(Full(), TOY, lambda name: True), (Full(), BERT, lambda name: True)],
+    "full": [(Full(), TOY, lambda name: True), (Full(), BERT, lambda name: True), (Full(), LLAMA, lambda name: True)],
     "frozen": [
         (Frozen(top=1), TOY, lambda n: not layer(n, 0) and "embed" not in n),
         (Frozen(top=0), BERT, lambda n: "pooler" in n or "classifier" in n),
@@ -63,6 +76,7 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
          lambda n: not any(part in n for part in ("attention", "pooler", "embeddings"))),
         (Frozen(bottom=1), BERT, lambda n: "embeddings" not in n and not layer(n, 0)),
         (Frozen(top=1, patterns=("*norm1*",), embeddings=False), TOY, lambda n: not layer(n, 0) and "norm1" not in n),
+        (Frozen(top=1), LLAMA, lambda n: not layer(n, 0) and "embed" not in n),
     ],
     "bias": [
         (Bias(), TOY, lambda n: n.endswith("bias") or "classifier" in n),
@@ -79,24 +93,29 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Lora(rank=4), BERT, ADDED),
         (Lora(rank=2, alpha=8.0, targets=("query", "dense"), rank_stabilised=True), BERT, ADDED),
         (Lora(rank=2, dropout=0.2), BERT, ADDED),
+        (Lora(rank=2), LLAMA, ADDED),
+        (Lora(rank=4, dropout=0.1, targets=("q_proj", "v_proj")), LLAMA, ADDED),
     ],
 }  # fmt: skip
+WITHOUT: dict[str, dict[str, str]] = {}
+"""Subjects that a member is not tried on, each with the reason."""
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
 every = pytest.mark.parametrize(("adaptation", "subject", "learns"), CASES)
 BATCH = batch(rows(6), seed=5)
+TEXTS = batch(rows(6, "vocabulary"), "vocabulary", seed=5)
 
 
 @torch.no_grad()
 def scores(subject: Subject, model: nn.Module) -> Tensor:
     model.eval()
-    out: Tensor = subject.forward(model)(BATCH)
+    out: Tensor = subject.forward(model)(subject.batch)
     return out.clone()
 
 
 def learn(subject: Subject, model: nn.Module, steps: int = 3) -> list[Report]:
     model.train()
     forward, parameters = subject.forward(model), trainable(model)
-    windows = iter(lambda: [BATCH], None)
+    windows = iter(lambda: [subject.batch], None)
     return list(train(forward, windows, CrossEntropy(), AdamW(rate=0.02).bind(parameters), parameters, steps=steps))
 
 
@@ -104,7 +123,8 @@ def test_every_registered_adaptation_is_here() -> None:
     assert set(TABLE) == set(members("adaptation"))
     for name, cases in TABLE.items():
         assert all(type(adaptation) is members("adaptation")[name] for adaptation, _, _ in cases)
-        assert {subject.name for _, subject, _ in cases} == {"toy", "bert"}, f"{name} is to be tried on both"
+        tried = {subject.name for _, subject, _ in cases} | set(WITHOUT.get(name, {}))
+        assert tried == {"toy", "bert", "llama"}, f"{name} is to be tried on all of them"
 
 
 @every
@@ -121,7 +141,7 @@ def test_only_its_own_parameters_learn(adaptation: Any, subject: Subject, learns
     model = adaptation.attach(base, 0)
     named = {name for name, _ in model.named_parameters() if learns(name)}
     assert set(trainable(model)) == named
-    assert any("classifier" in name for name in named), "a new head that does not learn"
+    assert not subject.has_head or any("classifier" in name for name in named), "a new head that does not learn"
     start = {name: p.detach().clone() for name, p in trainable(model).items()}
     reports = learn(subject, model, 4)
     assert reports[-1].loss < reports[0].loss
@@ -149,7 +169,7 @@ def test_merging_keeps_the_scores(adaptation: Any, subject: Subject, learns: Lea
     learn(subject, model)
     learnt = scores(subject, model)
     plain = subject.model()
-    if subject is BERT:
+    if subject is not TOY:
         ModelForward(model).release()
     merged = adaptation.merge(model)
     assert type(merged) is type(plain)
