@@ -82,6 +82,7 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Bias(), TOY, lambda n: n.endswith("bias") or "classifier" in n),
         (Bias(), BERT, lambda n: n.endswith("bias") or "classifier" in n),
         (Bias(norms=True), BERT, lambda n: n.endswith("bias") or "LayerNorm" in n or "classifier" in n),
+        (Bias(norms=True), LLAMA, lambda n: "norm" in n),
     ],
     "head": [
         (Head(), TOY, lambda n: "classifier" in n),
@@ -97,7 +98,7 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Lora(rank=4, dropout=0.1, targets=("q_proj", "v_proj")), LLAMA, ADDED),
     ],
 }  # fmt: skip
-WITHOUT: dict[str, dict[str, str]] = {}
+WITHOUT: dict[str, dict[str, str]] = {"head": {"llama": "its output is its embeddings"}}
 """Subjects that a member is not tried on, each with the reason."""
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
 every = pytest.mark.parametrize(("adaptation", "subject", "learns"), CASES)
