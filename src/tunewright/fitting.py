@@ -19,6 +19,7 @@ from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
+from tunewright.models.shared_base import SharedBase
 from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
 from tunewright.recipe_task import member
@@ -308,11 +309,18 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     return Resumed(state.step, tuple(damaged))
 
 
-def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForward]:
-    """A saved model ready to predict, and its task; `recipe` is that of its run, where there is one."""
+def opened(saved: Saved, recipe: Recipe | None = None, shared: SharedBase | None = None) -> tuple[Kind, ModelForward]:
+    """A saved model ready to predict, and its task.
+
+    Args:
+        saved: as it was read.
+        recipe: that of its run, where there is one.
+        shared: the base that it was opened with, where others are opened on it too.
+    """
     kind = reopen(saved, recipe)
     forward = ModelForward(
-        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True  # type: ignore[arg-type]
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True,  # type: ignore[arg-type]
+        laid=None if shared is None else shared.laid,
     )  # fmt: skip
     return kind, forward
 

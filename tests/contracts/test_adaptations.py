@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from toy_batches import CLASSES, batch, rows
 
 import tunewright.adaptations
-from tunewright.adaptations import Bias, Frozen, Full, Head, Lora
+from tunewright.adaptations import Bias, Bottleneck, Frozen, Full, Head, Lora
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import Batch, Report, trainable
@@ -61,7 +61,7 @@ def layer(name: str, *numbers: int) -> bool:
     return any(f".{n}." in name for n in numbers)
 
 
-ADDED: Learns = lambda name: "lora_" in name or "modules_to_save" in name  # noqa: E731
+ADDED: Learns = lambda name: any(part in name for part in ("lora_", "bottleneck_", "modules_to_save"))  # noqa: E731
 TOY, BERT, LLAMA = Subject("toy"), Subject("bert"), Subject("llama")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
@@ -88,6 +88,16 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Head(), TOY, lambda n: "classifier" in n),
         (Head(), BERT, lambda n: "classifier" in n),
         (Head(pooler=True), BERT, lambda n: "classifier" in n or "pooler" in n),
+    ],
+    "bottleneck": [
+        (Bottleneck(reduction=2), TOY, ADDED),
+        (Bottleneck("houlsby", reduction=2, activation="tanh"), TOY, ADDED),
+        (Bottleneck("parallel", reduction=2, activation="gelu"), TOY, ADDED),
+        (Bottleneck("houlsby", width=8, activation="swish"), BERT, ADDED),
+        (Bottleneck("pfeiffer", reduction=2.5, activation="gelu", dropout=0.2, scale=2.0), BERT, ADDED),
+        (Bottleneck("parallel", reduction=2), BERT, ADDED),
+        (Bottleneck("houlsby", reduction=2), LLAMA, ADDED),
+        (Bottleneck("parallel", reduction=4, activation="silu"), LLAMA, ADDED),
     ],
     "lora": [
         (Lora(rank=4, targets=("query", "value")), TOY, ADDED),
@@ -166,6 +176,10 @@ def test_what_it_learnt_can_be_saved_and_loaded(adaptation: Any, subject: Subjec
 
 @every
 def test_merging_keeps_the_scores(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    if not getattr(adaptation, "merges", True):  # no weight of the base can hold what it adds
+        with pytest.raises(RecipeError, match="cannot be merged"):
+            adaptation.merge(adaptation.attach(subject.model(), 0))
+        return
     model = adaptation.attach(subject.model(), 0)
     learn(subject, model)
     learnt = scores(subject, model)
@@ -188,7 +202,7 @@ def test_the_same_seed_starts_alike(adaptation: Any, subject: Subject, learns: L
     a, b, c = (dict(m.named_parameters()) for m in (one, two, other))
     assert a.keys() == b.keys() == c.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
-    drawn = [name for name in a if "lora_A" in name]
+    drawn = [name for name in a if "lora_A" in name or ("bottleneck_down" in name and name.endswith("weight"))]
     assert all(not torch.equal(a[name], c[name]) for name in drawn)
 
 
@@ -213,6 +227,7 @@ def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Su
         (Frozen(bottom=5), ["frozen.bottom", "0 to 2"]),
         (Lora(targets=("q_proj",)), ["lora.targets", "q_proj", "all-linear"]),
         (Lora(rank=10**9), ["lora.rank", "1,000,000,000", "1 to 32", "choose"]),
+        (Bottleneck(width=33), ["bottleneck.width", "33", "1 to 32", "choose"]),
     ],
 )
 def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[str]) -> None:

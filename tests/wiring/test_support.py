@@ -37,6 +37,7 @@ ROWS: dict[str, Any] = {
     "bias": {"bias": {"norms": True}},
     "head": "head",
     "lora": {"lora": {"rank": 4}},
+    "bottleneck": {"bottleneck": {"reduction": 4}},
     "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
 }
 NOT: dict[str, dict[str, str]] = {
