@@ -252,6 +252,7 @@ def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, A
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings", UserWarning)  # merging sees to that
             return PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:
         raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error
