@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from toy_batches import CLASSES, batch, rows
 
 import tunewright.adaptations
-from tunewright.adaptations import Frozen, Full, Lora
+from tunewright.adaptations import Frozen, Full, Lora, PrefixTuning, PromptTuning, PTuning, PTuningV2
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import Report, trainable
@@ -49,6 +49,7 @@ def layer(name: str, *numbers: int) -> bool:
 
 
 ADDED: Learns = lambda name: "lora_" in name or "modules_to_save" in name  # noqa: E731
+VIRTUAL: Learns = lambda name: "prompt_encoder" in name or "modules_to_save" in name  # noqa: E731
 TOY, BERT = Subject("toy"), Subject("bert")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
@@ -69,6 +70,16 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Lora(rank=2, alpha=8.0, targets=("query", "dense"), rank_stabilised=True), BERT, ADDED),
         (Lora(rank=2, dropout=0.2), BERT, ADDED),
     ],
+    "prompt_tuning": [
+        (PromptTuning(tokens=5), BERT, VIRTUAL),
+        (PromptTuning(tokens=3, start="random"), BERT, VIRTUAL),
+    ],
+    "p_tuning": [(PTuning(tokens=5), BERT, VIRTUAL), (PTuning(tokens=3, encoder="lstm", hidden=8), BERT, VIRTUAL)],
+    "prefix_tuning": [
+        (PrefixTuning(tokens=5, projection=8), BERT, VIRTUAL),
+        (PrefixTuning(tokens=3, projection=None), BERT, VIRTUAL),
+    ],
+    "p_tuning_v2": [(PTuningV2(tokens=5), BERT, VIRTUAL)],
 }  # fmt: skip
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
 every = pytest.mark.parametrize(("adaptation", "subject", "learns"), CASES)
@@ -93,13 +104,26 @@ def test_every_registered_adaptation_is_here() -> None:
     assert set(TABLE) == set(members("adaptation"))
     for name, cases in TABLE.items():
         assert all(type(adaptation) is members("adaptation")[name] for adaptation, _, _ in cases)
-        assert {subject.name for _, subject, _ in cases} == {"toy", "bert"}, f"{name} is to be tried on both"
+        tried = {subject.name for _, subject, _ in cases}
+        both = {"bert"} if "bert" in tried and not identity(cases[0][0]) else {"toy", "bert"}
+        assert tried >= both, f"{name} is to be tried on {both}"
+
+
+def identity(adaptation: Any) -> bool:
+    """Whether attaching changes nothing: all but virtual tokens, which the model reads, and the toy cannot."""
+    return bool(getattr(adaptation, "identity", True))
 
 
 @every
 def test_attaching_changes_no_score(adaptation: Any, subject: Subject, learns: Learns) -> None:
     before = scores(subject, subject.model())
-    assert torch.equal(scores(subject, adaptation.attach(subject.model(), 0)), before)
+    after = scores(subject, adaptation.attach(subject.model(), 0))
+    if identity(adaptation):
+        assert torch.equal(after, before)
+        return
+    assert not torch.allclose(after, before), "virtual tokens that nothing reads"
+    base = adaptation.attach(subject.model(), 0).get_base_model()
+    assert torch.equal(scores(subject, base), before), "without them it is the base model"
 
 
 @every
@@ -140,6 +164,10 @@ def test_merging_keeps_the_scores(adaptation: Any, subject: Subject, learns: Lea
     plain = subject.model()
     if subject is BERT:
         ModelForward(model).release()
+    if not getattr(adaptation, "merges", True):
+        with pytest.raises(RecipeError, match="cannot be merged"):
+            adaptation.merge(model)
+        return
     merged = adaptation.merge(model)
     assert type(merged) is type(plain)
     assert [(n, p.shape) for n, p in merged.named_parameters()] == [(n, p.shape) for n, p in plain.named_parameters()]
@@ -156,7 +184,7 @@ def test_the_same_seed_starts_alike(adaptation: Any, subject: Subject, learns: L
     a, b, c = (dict(m.named_parameters()) for m in (one, two, other))
     assert a.keys() == b.keys() == c.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
-    drawn = [name for name in a if "lora_A" in name]
+    drawn = [name for name in a if "lora_A" in name or ("prompt_encoder" in name and name.endswith("weight"))]
     assert all(not torch.equal(a[name], c[name]) for name in drawn)
 
 
@@ -180,12 +208,26 @@ def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Su
         (Frozen(patterns=("*",)), ["everything is frozen"]),
         (Lora(targets=("q_proj",)), ["lora.targets", "q_proj", "all-linear"]),
         (Lora(rank=10**9), ["lora.rank", "1,000,000,000", "1 to 32", "choose"]),
+        (PromptTuning(tokens=60), ["prompt_tuning.tokens", "60", "1 to 56", "64 places"]),
+        (PTuningV2(tokens=200), ["p_tuning_v2.tokens", "200", "1 to 56"]),
     ],
 )
 def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[str]) -> None:
     with pytest.raises(RecipeError) as error:
         adaptation.attach(BERT.model(), 0)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize("adaptation", [PromptTuning(), PTuning(), PrefixTuning(), PTuningV2()], ids=repr)
+def test_virtual_tokens_need_a_family_that_is_known(adaptation: Any) -> None:
+    with pytest.raises(RecipeError, match=r"Toy[\s\S]*bert"):
+        adaptation.attach(TOY.model(), 0)
+
+
+@pytest.mark.parametrize("options", [{"start": "text"}, {"text": "a word"}, {"start": "text", "text": " "}], ids=str)
+def test_a_prompts_text_goes_with_its_start(options: Any) -> None:
+    with pytest.raises(RecipeError, match="start: text"):
+        build("adaptation", {"prompt_tuning": options})
 
 
 def test_lora_is_the_low_rank_product() -> None:

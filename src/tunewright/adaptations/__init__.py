@@ -4,5 +4,9 @@ from tunewright.adaptations.chain import Chain
 from tunewright.adaptations.frozen import Frozen
 from tunewright.adaptations.full import Full
 from tunewright.adaptations.lora import Lora
+from tunewright.adaptations.p_tuning import PTuning
+from tunewright.adaptations.p_tuning_v2 import PTuningV2
+from tunewright.adaptations.prefix_tuning import PrefixTuning
+from tunewright.adaptations.prompt_tuning import PromptTuning
 
-__all__ = ["Chain", "Frozen", "Full", "Lora"]
+__all__ = ["Chain", "Frozen", "Full", "Lora", "PTuning", "PTuningV2", "PrefixTuning", "PromptTuning"]
