@@ -199,17 +199,21 @@ def predict(
     text: Annotated[str | None, typer.Option("--text", help="The column with the texts.")] = None,
     pair: Annotated[str | None, typer.Option("--pair", help="The second text, where the model reads two.")] = None,
     task: OneTask = "",
+    labels: Annotated[
+        str, typer.Option("--labels", help="Names of the scores, in their order, of an adapter that plain peft saved.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Predict a file, or a line of text."""
     from tunewright.reevaluating import is_file, predict_file, predict_lines
 
+    names = [name.strip() for name in labels.split(",") if name.strip()]
     if source != "-" and is_file(source):
-        place, n = predict_file(run_folder, Path(source), out, text, task)
+        place, n = predict_file(run_folder, Path(source), out, text, task, names)
         _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{counted(n, 'row')} predicted: {place}")
         return
     lines = [line.rstrip("\n") for line in sys.stdin] if source == "-" else [source]
-    rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair, task)
+    rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair, task, names)
     if as_json:
         _say(rows)
         return

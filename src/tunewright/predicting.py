@@ -9,7 +9,8 @@ from tunewright.core.errors import DataError, Problem, RecipeError, RunDamaged, 
 from tunewright.core.records import Record, Source
 from tunewright.fitting import opened
 from tunewright.kinds import Answer, LabelsPrediction, NumbersPrediction, Prediction
-from tunewright.models.saving import Saved, open_saved
+from tunewright.models.foreign import open_model
+from tunewright.models.saving import Saved
 
 __all__ = ["Answer", "LabelsPrediction", "NumbersPrediction", "Prediction", "Predictor", "load"]
 
@@ -64,8 +65,11 @@ class Predictor:
         return self.kind.answers(self._forward, records)
 
 
-def load(folder: str | Path, task: str = "") -> Predictor:
+def load(folder: str | Path, task: str = "", labels: Sequence[str] = ()) -> Predictor:
     """The tuned model of a run folder, or of a folder that holds a saved model; of a run of several tasks, that of `task`.
+
+    Args:
+        labels: for an adapter that plain peft saved, the names of its scores in their order.
 
     Raises:
         RunDamaged: there is no tuned model, or its files were changed. ModelError: an adapter's base is gone.
@@ -79,7 +83,7 @@ def load(folder: str | Path, task: str = "") -> Predictor:
             Problem(where=str(folder), found="no tuned model is here", allowed="a run folder that has finished training",
                     to_do="`tunewright run RECIPE` makes one; `tunewright runs` lists them")
         )  # fmt: skip
-    return Predictor(open_saved(path))
+    return Predictor(open_model(path, labels))
 
 
 def part_of(folder: Path, task: str = "") -> Path:

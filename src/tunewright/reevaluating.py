@@ -191,22 +191,22 @@ def is_file(source: str) -> bool:
 
 
 def predict_lines(
-    run_folder: Path, texts: Sequence[str], pair: str | None = None, task: str = ""
+    run_folder: Path, texts: Sequence[str], pair: str | None = None, task: str = "", labels: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The prediction of each text, each with the second text `pair` where the model reads two."""
-    found = load(run_folder, task).predict(texts, None if pair is None else [pair] * len(texts))
+    found = load(run_folder, task, labels).predict(texts, None if pair is None else [pair] * len(texts))
     return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
 
 
 def predict_file(
-    run_folder: Path, source: Path, out: Path | None, text: str | None, task: str = ""
+    run_folder: Path, source: Path, out: Path | None, text: str | None, task: str = "", labels: Sequence[str] = ()
 ) -> tuple[Path, int]:
     """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
 
     Raises:
         DataError: the text column is not there. RunDamaged: no tuned model.
     """
-    predictor: Predictor = load(run_folder, task)
+    predictor: Predictor = load(run_folder, task, labels)
     column = text or str(predictor.saved.card.get("text") or "text")
     pair = predictor.saved.card.get("pair")
     rows = data_side.read(source, data_side.Columns(column, None, pair))

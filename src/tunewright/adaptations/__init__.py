@@ -3,6 +3,8 @@
 from tunewright.adaptations.chain import Chain
 from tunewright.adaptations.frozen import Frozen
 from tunewright.adaptations.full import Full
+from tunewright.adaptations.ia3 import IA3
 from tunewright.adaptations.lora import Lora
+from tunewright.adaptations.vera import Vera
 
-__all__ = ["Chain", "Frozen", "Full", "Lora"]
+__all__ = ["IA3", "Chain", "Frozen", "Full", "Lora", "Vera"]
