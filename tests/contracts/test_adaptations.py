@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from toy_batches import CLASSES, batch, rows
 
 import tunewright.adaptations
-from tunewright.adaptations import IA3, Frozen, Full, Lora, Vera
+from tunewright.adaptations import IA3, Bias, Bottleneck, Frozen, Full, Head, Lora, Vera
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import Batch, Report, trainable
@@ -61,7 +61,8 @@ def layer(name: str, *numbers: int) -> bool:
     return any(f".{n}." in name for n in numbers)
 
 
-ADDED: Learns = lambda name: any(part in name for part in ("lora_", "ia3_l", "vera_lambda", "modules_to_save"))  # noqa: E731
+PARTS = ("lora_", "bottleneck_", "ia3_l", "vera_lambda", "modules_to_save")
+ADDED: Learns = lambda name: any(part in name for part in PARTS)  # noqa: E731
 TOY, BERT, LLAMA = Subject("toy"), Subject("bert"), Subject("llama")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
@@ -74,8 +75,30 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Frozen(layers=(1,), embeddings=False), BERT, lambda n: not layer(n, 1)),
         (Frozen(patterns=("*attention*", "*pooler*")), BERT,
          lambda n: not any(part in n for part in ("attention", "pooler", "embeddings"))),
+        (Frozen(bottom=1), BERT, lambda n: "embeddings" not in n and not layer(n, 0)),
         (Frozen(top=1, patterns=("*norm1*",), embeddings=False), TOY, lambda n: not layer(n, 0) and "norm1" not in n),
         (Frozen(top=1), LLAMA, lambda n: not layer(n, 0) and "embed" not in n),
+    ],
+    "bias": [
+        (Bias(), TOY, lambda n: n.endswith("bias") or "classifier" in n),
+        (Bias(), BERT, lambda n: n.endswith("bias") or "classifier" in n),
+        (Bias(norms=True), BERT, lambda n: n.endswith("bias") or "LayerNorm" in n or "classifier" in n),
+        (Bias(norms=True), LLAMA, lambda n: "norm" in n),
+    ],
+    "head": [
+        (Head(), TOY, lambda n: "classifier" in n),
+        (Head(), BERT, lambda n: "classifier" in n),
+        (Head(pooler=True), BERT, lambda n: "classifier" in n or "pooler" in n),
+    ],
+    "bottleneck": [
+        (Bottleneck(reduction=2), TOY, ADDED),
+        (Bottleneck("houlsby", reduction=2, activation="tanh"), TOY, ADDED),
+        (Bottleneck("parallel", reduction=2, activation="gelu"), TOY, ADDED),
+        (Bottleneck("houlsby", width=8, activation="swish"), BERT, ADDED),
+        (Bottleneck("pfeiffer", reduction=2.5, activation="gelu", dropout=0.2, scale=2.0), BERT, ADDED),
+        (Bottleneck("parallel", reduction=2), BERT, ADDED),
+        (Bottleneck("houlsby", reduction=2), LLAMA, ADDED),
+        (Bottleneck("parallel", reduction=4, activation="silu"), LLAMA, ADDED),
     ],
     "lora": [
         (Lora(rank=4, targets=("query", "value")), TOY, ADDED),
@@ -106,7 +129,7 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Vera(rank=64, dropout=0.1), LLAMA, ADDED),
     ],
 }  # fmt: skip
-WITHOUT: dict[str, dict[str, str]] = {}
+WITHOUT: dict[str, dict[str, str]] = {"head": {"llama": "its output is its embeddings"}}
 """Subjects that a member is not tried on, each with the reason."""
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
 every = pytest.mark.parametrize(("adaptation", "subject", "learns"), CASES)
@@ -196,6 +219,10 @@ def test_what_it_learnt_can_be_saved_and_loaded(adaptation: Any, subject: Subjec
 
 @every
 def test_merging_keeps_the_scores(adaptation: Any, subject: Subject, learns: Learns) -> None:
+    if not getattr(adaptation, "merges", True):  # no weight of the base can hold what it adds
+        with pytest.raises(RecipeError, match="cannot be merged"):
+            adaptation.merge(adaptation.attach(subject.model(), 0))
+        return
     model = adaptation.attach(subject.model(), 0)
     learn(subject, model)
     learnt = scores(subject, model)
@@ -218,7 +245,8 @@ def test_the_same_seed_starts_alike(adaptation: Any, subject: Subject, learns: L
     a, b, c = (dict(m.named_parameters()) for m in (one, two, other))
     assert a.keys() == b.keys() == c.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
-    drawn = [name for name in a if "lora_A" in name and not rewrites(adaptation)]
+    drawn = [name for name in a if ("lora_A" in name and not rewrites(adaptation))
+             or ("bottleneck_down" in name and name.endswith("weight"))]  # fmt: skip
     assert all(not torch.equal(a[name], c[name]) for name in drawn)
     if isinstance(adaptation, Vera):
         x, y, z = (m.base_model.vera_A["default"] for m in (one, two, other))
@@ -267,12 +295,22 @@ def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Su
         (IA3(keys_values=("k_proj", "key")), ["ia3.keys_values", "'k_proj'", "self.key"]),
         (IA3(keys_values=("q",), feed_forward=("x",)), ["ia3.keys_values", "ia3.feed_forward"]),
         (Vera(targets=("q_proj",)), ["vera.targets", "q_proj", "query"]),
+        (Frozen(bottom=5), ["frozen.bottom", "0 to 2"]),
+        (Bottleneck(width=33), ["bottleneck.width", "33", "1 to 32", "choose"]),
     ],
 )
 def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[str]) -> None:
     with pytest.raises(RecipeError) as error:
         adaptation.attach(BERT.model(), 0)
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_model_without_biases_or_head_is_explained() -> None:
+    for adaptation, words in ((Bias(), "no biases"), (Head(), "no head")):
+        with pytest.raises(RecipeError, match=words):
+            adaptation.attach(toy_llama(0)[0], 0)
+    norms = trainable(Bias(norms=True).attach(toy_llama(0)[0], 0))
+    assert norms and all("norm" in name for name in norms)
 
 
 def test_lora_is_the_low_rank_product() -> None:

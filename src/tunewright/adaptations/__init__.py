@@ -1,10 +1,13 @@
 """Which parameters learn. A member changes a model in place or wraps it; the loop sees what still needs a gradient."""
 
+from tunewright.adaptations.bias import Bias
+from tunewright.adaptations.bottleneck import Bottleneck
 from tunewright.adaptations.chain import Chain
 from tunewright.adaptations.frozen import Frozen
 from tunewright.adaptations.full import Full
+from tunewright.adaptations.head import Head
 from tunewright.adaptations.ia3 import IA3
 from tunewright.adaptations.lora import Lora
 from tunewright.adaptations.vera import Vera
 
-__all__ = ["IA3", "Chain", "Frozen", "Full", "Lora", "Vera"]
+__all__ = ["IA3", "Bias", "Bottleneck", "Chain", "Frozen", "Full", "Head", "Lora", "Vera"]

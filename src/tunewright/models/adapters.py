@@ -49,6 +49,9 @@ def config_of(folder: Path) -> dict[str, Any]:
         )
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
+    from tunewright.adaptations.bottleneck_layers import register
+
+    register()
     kind = config["peft_type"]
     known = {str(getattr(name, "value", name)): made for name, made in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     if kind not in known:
@@ -164,6 +167,11 @@ def folded(base: nn.Module, folder: Path, keep: frozenset[str]) -> tuple[nn.Modu
     from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    from tunewright.adaptations.bottleneck_layers import KIND
+
+    if config_of(folder)["peft_type"] == KIND:
+        raise _refused(folder, "a bottleneck adapter, which cannot become part of a model's weights",
+                       "name the base model, or an adapter that merges (LoRA, IA3 and the like)")  # fmt: skip
     if is_prompt(config_of(folder)):
         raise _refused(folder, "learnt prompts, which cannot become part of a model's weights",
                        "name the base model, or an adapter that changes layers (LoRA, IA3 and the like)")  # fmt: skip
