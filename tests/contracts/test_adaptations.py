@@ -341,6 +341,14 @@ def test_options_of_lora_that_cannot_be(options: dict[str, Any], words: list[str
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_quantized_weights_give_nothing_away() -> None:
+    model = TOY.model()
+    query: Any = model.layers[0].query  # type: ignore[index,union-attr]
+    query.weight = nn.Parameter(query.weight.detach().mul(100).to(torch.int8), requires_grad=False)
+    with pytest.raises(RecipeError, match=r"lora\.init.*\n*.*pissa on quantized weights"):
+        Lora(rank=2, targets=("query",), init="pissa").attach(model, 0)
+
+
 def test_what_ia3_does_not_know_by_name_is_to_be_named() -> None:
     with pytest.raises(RecipeError) as error:
         IA3().attach(TOY.model(), 0)

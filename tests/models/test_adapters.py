@@ -72,11 +72,18 @@ def scores_of(model: Any) -> Tensor:
 
 @pytest.mark.parametrize(("case", "adaptation"), EVERY)
 def test_every_kind_opens_in_plain_peft_and_here(case: str, adaptation: Any, tmp_path: Path) -> None:
+    """On the base as it was: opening changes none of its weights, also where training had taken a part of them."""
+    from transformers import AutoModelForSequenceClassification
+
     loaded, folder, scores = saved(case, adaptation, tmp_path)
     place = folder / "base" if case == "toy" else loaded.found.place
+    plain = peft_model(place, folder)
     with torch.no_grad():
-        assert torch.allclose(plain_scores(peft_model(place, folder), batch()), scores, atol=2e-5)
+        assert torch.allclose(plain_scores(plain, batch()), scores, atol=2e-5)
     assert torch.allclose(scores_of(open_saved(folder).model), scores, atol=2e-5)
+    below, base = plain_weights(plain), AutoModelForSequenceClassification.from_pretrained(place).base_model
+    name = base.base_model_prefix
+    assert all(torch.equal(below[f"{name}.{n}"], value) for n, value in base.state_dict().items() if "pooler" not in n)
 
 
 @pytest.mark.parametrize("adaptation", KINDS.values(), ids=KINDS)
