@@ -22,6 +22,7 @@ from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import laid
+from tunewright.models.shared_base import SharedBase
 from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
 from tunewright.recipe_task import member
@@ -184,12 +185,18 @@ def keeping(recipe: Recipe, kind: Kind, repeated: bool, share: int = 1) -> Keepi
         share: among how many tasks the room is divided.
     """
     t = recipe.training.trunk
-    if t.keep == "off" or (t.keep == "auto" and not repeated) or kind.altered is not None:
+    moves = _unfreezes(registry.build("update", recipe.training.update))
+    if t.keep == "off" or (t.keep == "auto" and (moves or not repeated)) or kind.altered is not None:
         return None  # where tokens are masked anew at each step, no text is read twice
     folder = None
     if t.keep == "disk":
         folder = Path(t.folder).expanduser() if t.folder else default_folder()
     return Keeping(t.limit // share, folder)
+
+
+def _unfreezes(update: Any) -> bool:
+    """Whether more and more layers learn as training goes on, so that what lies below them is hardly read twice."""
+    return bool(getattr(update, "unfreeze", 0)) or (hasattr(update, "inner") and _unfreezes(update.inner))
 
 
 def foresee(forward: ModelForward, training: Sequence[Example]) -> None:
@@ -204,11 +211,19 @@ def update_of(recipe: Recipe, rate: float) -> tuple[Any, float]:
     A number given as the update's own rate takes training.rate's place; a schedule given there is used as it stands.
     """
     t = recipe.training
-    update = registry.build("update", t.update)
+    update, rate = _with_rate(registry.build("update", t.update), rate, registry.build("schedule", t.schedule))
+    return Clip(t.clip, update) if t.clip is not None else update, rate
+
+
+def _with_rate(update: Any, rate: float, schedule: Any) -> tuple[Any, float]:
+    """The update, or the one that its wrappers hold, with the rate and its schedule; and the peak rate."""
+    if hasattr(update, "inner"):
+        inner, rate = _with_rate(update.inner, rate, schedule)
+        return replace(update, inner=inner), rate
     if hasattr(update, "rate") and not callable(update.rate):
         rate = rate if update.rate is None else float(update.rate)
-        update = replace(update, rate=Scaled(rate, registry.build("schedule", t.schedule)))
-    return Clip(t.clip, update) if t.clip is not None else update, rate
+        update = replace(update, rate=Scaled(rate, schedule))
+    return update, rate
 
 
 def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
@@ -333,11 +348,18 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     return Resumed(state.step, tuple(damaged))
 
 
-def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForward]:
-    """A saved model ready to predict, and its task; `recipe` is that of its run, where there is one."""
+def opened(saved: Saved, recipe: Recipe | None = None, shared: SharedBase | None = None) -> tuple[Kind, ModelForward]:
+    """A saved model ready to predict, and its task.
+
+    Args:
+        saved: as it was read.
+        recipe: that of its run, where there is one.
+        shared: the base that it was opened with, where others are opened on it too.
+    """
     kind = reopen(saved, recipe)
     forward = ModelForward(
-        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True  # type: ignore[arg-type]
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True,  # type: ignore[arg-type]
+        laid=None if shared is None else shared.laid,
     )  # fmt: skip
     return kind, forward
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
@@ -59,6 +59,7 @@ class ModelForward:
             of them is kept for the next.
         draws: where dropouts draw from; its own where this is left out. Forwards over one body have one.
         keep: how much of what layers below the first that learns make of a text is kept (`trunk.py`); None for nothing.
+        laid: what predictions of other forwards over the same weights have laid out, and where this one leaves its own.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class ModelForward:
         fixed: bool = False,
         draws: dropout.Draws | None = None,
         keep: Keeping | None = None,
+        laid: MutableMapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
         self.model = model
         outer: Any = model
@@ -87,6 +89,7 @@ class ModelForward:
         if fixed:
             self._settle()
         self._laid: Products | None = None
+        self._known = laid
         self.sharing = True
         """Whether prompts that sequences of a batch begin with are read once where that is exact."""
         self.draws = draws or dropout.Draws()
@@ -228,7 +231,7 @@ class ModelForward:
         trunk = self.trunk if depth else None
         if self._laid is None or not self.fixed:
             below = trunk.layers.below(depth) if trunk is not None else []
-            self._laid = Products(self.model, None if depth else self._narrow(), below)
+            self._laid = Products(self.model, None if depth else self._narrow(), self._known, below)
         with trunk.laid(depth) if trunk is not None else nullcontext(), self._laid:
             yield
 
