@@ -265,10 +265,10 @@ def test_a_nudge_moves_the_texts_own_tokens(case: str, adaptation: Any, layout: 
     assert zero.shape[0] == sum(LENGTHS)
     weighted(forward(batch, zero)).backward()
     assert zero.grad is not None and zero.grad.abs().amin(1).max() > 0
-    step = 3e-4 * torch.randn(zero.shape, generator=torch.Generator().manual_seed(2), dtype=zero.dtype)
+    step = 1e-4 * torch.randn(zero.shape, generator=torch.Generator().manual_seed(2), dtype=zero.dtype)
     with torch.no_grad():
         apart = weighted(forward(batch, step)) - weighted(forward(batch, -step))
-    torch.testing.assert_close(apart / 2, (zero.grad * step).sum(), atol=1e-6, rtol=5e-3)
+    torch.testing.assert_close(apart / 2, (zero.grad * step).sum(), atol=1e-6, rtol=1e-2)
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])
