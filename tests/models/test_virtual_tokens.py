@@ -372,3 +372,16 @@ def test_the_context_has_fewer_places() -> None:
     assert room("bert", 0) == 40
     with pytest.raises(RecipeError, match="40 places in all"):
         room("bert", 33)
+
+
+def test_a_prediction_in_bfloat16_reads_the_prompt_that_is_saved() -> None:
+    """The network that makes it is no part of what a prediction lays out anew in bfloat16."""
+    model = attached("bert", PTuning(tokens=P), torch.float32)
+    forward, inside = ModelForward(model, precision="bfloat16"), list[Tensor]()
+    handle = model.get_base_model().bert.embeddings.register_forward_pre_hook(
+        lambda m, args, named: inside.append(named["inputs_embeds"][0, :P].clone()), with_kwargs=True
+    )
+    with forward.evaluating():
+        forward(batch_of(LENGTHS))
+    handle.remove()
+    assert torch.equal(inside[0], model.get_prompt_embedding_to_save("default"))

@@ -218,7 +218,7 @@ class ModelForward:
         """Faster products for a prediction; made anew where the weights may have changed."""
         if self._laid is None or not self.fixed:
             narrow = self.layout == "packed" and self.kind in _NARROW
-            self._laid = Products(self.model, self.inner.base_model.embeddings if narrow else None, self._known)
+            self._laid = Products(self.inner, self.inner.base_model.embeddings if narrow else None, self._known)
         return self._laid
 
     def _hidden(self, batch: Batch, packing: attention.Packing) -> Tensor:
