@@ -230,7 +230,7 @@ class ModelForward:
         trunk = self.trunk if depth else None
         if self._laid is None or not self.fixed:
             below = trunk.layers.below(depth) if trunk is not None else []
-            self._laid = Products(self.model, None if depth else self._narrow(), self._known, below)
+            self._laid = Products(self.inner, None if depth else self._narrow(), self._known, below)
         with trunk.laid(depth) if trunk is not None else nullcontext(), self._laid:
             yield
 
