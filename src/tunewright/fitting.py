@@ -177,11 +177,19 @@ def update_of(recipe: Recipe, rate: float) -> tuple[Any, float]:
     A number given as the update's own rate takes training.rate's place; a schedule given there is used as it stands.
     """
     t = recipe.training
-    update = registry.build("update", t.update)
+    update, rate = _with_rate(registry.build("update", t.update), rate, registry.build("schedule", t.schedule))
+    return Clip(t.clip, update) if t.clip is not None else update, rate
+
+
+def _with_rate(update: Any, rate: float, schedule: Any) -> tuple[Any, float]:
+    """The update, or the one that its wrappers hold, with the rate and its schedule; and the peak rate."""
+    if hasattr(update, "inner"):
+        inner, rate = _with_rate(update.inner, rate, schedule)
+        return replace(update, inner=inner), rate
     if hasattr(update, "rate") and not callable(update.rate):
         rate = rate if update.rate is None else float(update.rate)
-        update = replace(update, rate=Scaled(rate, registry.build("schedule", t.schedule)))
-    return Clip(t.clip, update) if t.clip is not None else update, rate
+        update = replace(update, rate=Scaled(rate, schedule))
+    return update, rate
 
 
 def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
