@@ -36,6 +36,7 @@ ROWS: dict[str, Any] = {
     "frozen": {"frozen": {"top": 1}},
     "bias": {"bias": {"norms": True}},
     "head": "head",
+    "bottleneck": {"bottleneck": {"placement": "houlsby", "reduction": 2}},
     "lora": {"lora": {"rank": 4}},
     "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
 }
