@@ -69,6 +69,7 @@ def test_the_base_is_in_memory_once(adapters: Adapters) -> None:
             ):
                 held.setdefault(key.replace(".base_layer.", "."), set()).add(p.data_ptr())
     assert len(held) > 30 and all(len(places) == 1 for places in held.values())
+    assert len({id(adapters[name].saved.tokenizer) for name in NAMES}) == 1
 
 
 def test_one_comes_and_goes(runs: Path) -> None:
