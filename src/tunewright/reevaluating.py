@@ -1,12 +1,8 @@
-"""What can be asked of a run that is there: its recipe, its facts, other rows, new texts, another run beside it."""
+"""What can be asked of a run that is there: its recipe, its facts, other rows, another run beside it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
-from tunewright.core.files import sha256, write_json, write_text
+from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged
+from tunewright.core.files import sha256, write_json
 from tunewright.core.records import Record
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
@@ -24,7 +20,7 @@ from tunewright.identity import base_model
 from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.loading import find
 from tunewright.models.saving import Saved, open_saved
-from tunewright.predicting import Predictor, load, part_of
+from tunewright.predicting import part_of
 from tunewright.recipe import Recipe, families, read
 from tunewright.tasks import TASKS
 from tunewright.tracking import RunFolder
@@ -185,77 +181,6 @@ def _saved(run_folder: Path) -> Saved:
             Problem(where=str(run_folder), found="no tuned model is here", to_do="`tunewright run RECIPE` makes one")
         )
     return open_saved(path)
-
-
-def is_file(source: str) -> bool:
-    """Whether `source` names a file or folder that is there; otherwise it is a text.
-
-    Raises:
-        DataError: it can only mean a data file, and there is none: nobody wants the name's own label.
-    """
-    if os.path.exists(source):  # noqa: PTH110  (Path.exists raises on a text longer than a file's name can be)
-        return True
-    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|json|parquet|arrow|txt)(\.gz)?", source, re.IGNORECASE):
-        near = [p.name for p in Path(source).parent.glob("*.*")]
-        raise DataError(
-            Problem(where=source, found="there is no such file", allowed="a file with texts, or one text",
-                    to_do=closest(Path(source).name, near) or "check the path")
-        )  # fmt: skip
-    return False
-
-
-def predict_lines(
-    run_folder: Path, texts: Sequence[str], pair: str | None = None, task: str = ""
-) -> list[dict[str, Any]]:
-    """The prediction of each text, each with the second text `pair` where the model reads two."""
-    found = load(run_folder, task).predict(texts, None if pair is None else [pair] * len(texts))
-    return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
-
-
-def predict_file(
-    run_folder: Path, source: Path, out: Path | None, text: str | None, task: str = ""
-) -> tuple[Path, int]:
-    """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
-
-    Raises:
-        DataError: the text column is not there. RunDamaged: no tuned model.
-    """
-    predictor: Predictor = load(run_folder, task)
-    column = text or str(predictor.saved.card.get("text") or "text")
-    pair = predictor.saved.card.get("pair")
-    rows = data_side.read(source, data_side.Columns(column, None, pair))
-    out = out or source.with_name(f"{source.name.split('.')[0]}.predictions.csv")
-    if out.suffix not in (".csv", ".jsonl"):
-        raise DataError(Problem(where="--out", found=str(out), allowed="a .csv or .jsonl file"))
-    found = predictor.predict(
-        [row.text or "" for row in rows.rows], [row.pair or "" for row in rows.rows] if pair else None
-    )
-    lines: list[tuple[int, str | None, Any, str]] = [
-        (row.source.line, row.text, p, "") for row, p in zip(rows.rows, found, strict=True)
-    ]
-    lines += [(event.source.line, None, None, event.reason) for event in rows.events]
-    lines.sort(key=lambda line: line[0])
-    write_text(out, _csv(lines, predictor.columns) if out.suffix == ".csv" else _jsonl(lines))
-    return out, len(lines)
-
-
-def _csv(lines: Sequence[Any], columns: Sequence[str]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["line", "text", *columns, "problem"])
-    for line, text, p, problem in lines:
-        writer.writerow([line, text or "", *([""] * len(columns) if p is None else p.cells()), problem])
-    return buffer.getvalue()
-
-
-def _jsonl(lines: Sequence[Any]) -> str:
-    return "".join(
-        json.dumps(
-            {"line": line, "text": text, **({} if p is None else p.as_json()), **({"problem": problem} if problem else {})},
-            ensure_ascii=False,
-        ) + "\n"
-        for line, text, p, problem in lines
-    )  # fmt: skip
 
 
 def facts_of(run_folder: Path) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """Which parameters learn. A member changes a model in place or wraps it; the loop sees what still needs a gradient."""
 
+from tunewright.adaptations.bias import Bias
+from tunewright.adaptations.bottleneck import Bottleneck
 from tunewright.adaptations.chain import Chain
 from tunewright.adaptations.frozen import Frozen
 from tunewright.adaptations.full import Full
+from tunewright.adaptations.head import Head
 from tunewright.adaptations.lora import Lora
 
-__all__ = ["Chain", "Frozen", "Full", "Lora"]
+__all__ = ["Bias", "Bottleneck", "Chain", "Frozen", "Full", "Head", "Lora"]

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from tunewright.core.errors import Problem, RecipeError
 from tunewright.core.registry import name_of, register_chain
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Adaptation, Role
@@ -47,10 +48,15 @@ class Chain:
         """Attaches each part to what the one before it made.
 
         Raises:
-            RecipeError: a part does not fit what is there.
+            RecipeError: a part does not fit what is there, or nothing is left that learns.
         """
         for i, part in enumerate(self.parts):
             model = part.attach(model, seed if i == 0 else key(seed, "chain", i))
+        if not any(p.requires_grad for p in model.parameters()):
+            raise RecipeError(
+                Problem(where="adaptation", found=f"after {name_of(self)} nothing is left that learns",
+                        to_do="remove a part of the list")
+            )  # fmt: skip
         return model
 
     def merge(self, model: nn.Module) -> nn.Module:
