@@ -20,6 +20,7 @@ from tunewright.core.errors import ModelError, OutOfMemory, Problem, closest, li
 from tunewright.core.files import sha256
 from tunewright.core.seeds import key
 from tunewright.models.heads import OUTPUT
+from tunewright.models.places import places
 from tunewright.models.toy import toy_bert, toy_llama, toy_t5
 
 CATALOGUE = {
@@ -344,13 +345,9 @@ def _named(model: Any, labels: Sequence[str]) -> Any:
 
 def _limit(model: Any, tokenizer: Any) -> int:
     """The longest input in tokens that the model was made for."""
-    config = model.config
     known = [int(tokenizer.model_max_length)] if tokenizer.model_max_length < 1_000_000 else []
-    places = getattr(config, "max_position_embeddings", None)
-    if places:
-        after = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-        known.append(int(places) - after)
-    return min(known, default=512)
+    positions = places(model)
+    return min([*known, *([positions] if positions else [])], default=512)
 
 
 def _cannot(found: Found, error: Exception) -> ModelError:
