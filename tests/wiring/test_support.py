@@ -37,6 +37,8 @@ ROWS: dict[str, Any] = {
     "bias": {"bias": {"norms": True}},
     "head": "head",
     "lora": {"lora": {"rank": 4}},
+    "ia3": "ia3",
+    "vera": {"vera": {"rank": 64}},
     "bottleneck": {"bottleneck": {"reduction": 4}},
     "prompt_tuning": {"prompt_tuning": {"tokens": 4}},
     "p_tuning": {"p_tuning": {"tokens": 4}},
