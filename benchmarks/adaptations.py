@@ -50,8 +50,8 @@ OURS = {
 }
 TITLES = {name: f"Trainer, {peer.title}" for name, peer in PEERS.items()} | OURS
 QUICK = (AS_IT_COMES, "tuned_bfloat16", f"tuned_bfloat16{STILL}", "ours", "ours_again")
-COMPARED = ("top", "head", "lora", "full")
-FROZEN = ("top", "head")
+COMPARED = ("top", "pooler", "head", "lora", "full")
+FROZEN = ("top", "pooler", "head")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

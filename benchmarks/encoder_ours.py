@@ -11,6 +11,8 @@ from typing import Any
 from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
 from recipes import recipe_of
 
+WITHOUT_PEFT = {"full", "frozen", "head", "bias"}
+
 
 def ours(
     train_texts: Sequence[str], train_labels: Sequence[int], valid_texts: Sequence[str], settings: EncoderSettings
@@ -28,7 +30,8 @@ def ours(
     from tunewright.recipe import parse
     from tunewright.training import train
 
-    if settings.adaptation != "full" and "frozen" not in settings.adaptation:
+    named = {settings.adaptation} if isinstance(settings.adaptation, str) else set(settings.adaptation)
+    if not named <= WITHOUT_PEFT:
         import peft  # noqa: F401  attaching is timed, and would import it
     seconds: dict[str, float] = {"imports": time.perf_counter() - began}
     labels = [str(i) for i in range(settings.labels)]
