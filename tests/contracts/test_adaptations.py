@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from toy_batches import CLASSES, batch, rows
 
 import tunewright.adaptations
-from tunewright.adaptations import Frozen, Full, Lora
+from tunewright.adaptations import Chain, Frozen, Full, Lora, Quantized, stores_of
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import Report, trainable
 from tunewright.models.forward import ModelForward
-from tunewright.models.toy import Toy, toy_bert
+from tunewright.models.toy import Toy, toy_bert, toy_llama
 from tunewright.objectives import CrossEntropy
 from tunewright.training.checkpoint import restore
 from tunewright.training.loop import train
@@ -38,10 +38,22 @@ class Subject:
     name: str
 
     def model(self) -> nn.Module:
+        if self.name == "llama":
+            return _llama_classifier()
         return Toy(CLASSES, seed=1) if self.name == "toy" else toy_bert(CLASSES, seed=1)[0]
 
     def forward(self, model: nn.Module) -> Any:
         return model if self.name == "toy" else ModelForward(model)
+
+
+def _llama_classifier() -> nn.Module:
+    from transformers import LlamaForSequenceClassification
+
+    config = toy_llama()[0].config
+    config.num_labels = CLASSES
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return LlamaForSequenceClassification(config)
 
 
 def layer(name: str, *numbers: int) -> bool:
@@ -49,7 +61,8 @@ def layer(name: str, *numbers: int) -> bool:
 
 
 ADDED: Learns = lambda name: "lora_" in name or "modules_to_save" in name  # noqa: E731
-TOY, BERT = Subject("toy"), Subject("bert")
+HEAD: Learns = lambda name: "classifier" in name or "score" in name  # noqa: E731
+TOY, BERT, LLAMA = Subject("toy"), Subject("bert"), Subject("llama")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
 TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
@@ -68,6 +81,15 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Lora(rank=4), BERT, ADDED),
         (Lora(rank=2, alpha=8.0, targets=("query", "dense"), rank_stabilised=True), BERT, ADDED),
         (Lora(rank=2, dropout=0.2), BERT, ADDED),
+    ],
+    "quantized": [
+        (Quantized(), TOY, HEAD),
+        (Quantized("int8"), BERT, HEAD),
+        (Chain((Quantized("int8"), Lora(rank=4, targets=("query", "value")))), TOY, ADDED),
+        (Chain((Quantized("nf4"), Lora(rank=4))), BERT, ADDED),
+        (Chain((Quantized("fp4", double=False, block=128), Lora(rank=2, dropout=0.2))), BERT, ADDED),
+        (Chain((Quantized("nf4"), Lora(rank=4))), LLAMA, ADDED),
+        (Chain((Quantized("int8"), Lora(rank=4))), LLAMA, ADDED),
     ],
 }  # fmt: skip
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
@@ -92,14 +114,21 @@ def learn(subject: Subject, model: nn.Module, steps: int = 3) -> list[Report]:
 def test_every_registered_adaptation_is_here() -> None:
     assert set(TABLE) == set(members("adaptation"))
     for name, cases in TABLE.items():
-        assert all(type(adaptation) is members("adaptation")[name] for adaptation, _, _ in cases)
-        assert {subject.name for _, subject, _ in cases} == {"toy", "bert"}, f"{name} is to be tried on both"
+        parts = [getattr(adaptation, "parts", (adaptation,)) for adaptation, _, _ in cases]
+        assert all(members("adaptation")[name] in map(type, some) for some in parts)
+        assert {subject.name for _, subject, _ in cases} >= {"toy", "bert"}, f"{name} is to be tried on both"
 
 
 @every
 def test_attaching_changes_no_score(adaptation: Any, subject: Subject, learns: Learns) -> None:
-    before = scores(subject, subject.model())
+    """Quantization cannot keep the scores: what is put on top of it keeps those of the quantized model, and these are near."""
+    plain = scores(subject, subject.model())
+    stores = stores_of(adaptation)
+    before = plain if stores is None else scores(subject, stores.merge(stores.attach(subject.model(), 0)))
     assert torch.equal(scores(subject, adaptation.attach(subject.model(), 0)), before)
+    if stores is not None:
+        error = float((before - plain).norm() / (plain - plain.mean()).norm())
+        assert 0 < error < (0.05 if stores.kind == "int8" else 0.5)
 
 
 @every
@@ -110,7 +139,7 @@ def test_only_its_own_parameters_learn(adaptation: Any, subject: Subject, learns
     model = adaptation.attach(base, 0)
     named = {name for name, _ in model.named_parameters() if learns(name)}
     assert set(trainable(model)) == named
-    assert any("classifier" in name for name in named), "a new head that does not learn"
+    assert any(HEAD(name) for name in named), "a new head that does not learn"
     start = {name: p.detach().clone() for name, p in trainable(model).items()}
     reports = learn(subject, model, 4)
     assert reports[-1].loss < reports[0].loss
@@ -138,7 +167,7 @@ def test_merging_keeps_the_scores(adaptation: Any, subject: Subject, learns: Lea
     learn(subject, model)
     learnt = scores(subject, model)
     plain = subject.model()
-    if subject is BERT:
+    if subject is not TOY:
         ModelForward(model).release()
     merged = adaptation.merge(model)
     assert type(merged) is type(plain)

@@ -57,3 +57,9 @@ class Chain:
         for part in reversed(self.parts):
             model = part.merge(model)
         return model
+
+
+def stores_of(adaptation: Adaptation) -> Adaptation | None:
+    """The part of a chain (or the whole of none) that changes how frozen weights are stored, which is done as they are read."""
+    parts = adaptation.parts if isinstance(adaptation, Chain) else (adaptation,)
+    return next((part for part in parts if part.role == "stores"), None)

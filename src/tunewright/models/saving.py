@@ -21,10 +21,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from tunewright.core.errors import ModelError, Problem, RunDamaged, StorageError, listed
+from tunewright.adaptations import stores_of
+from tunewright.adaptations.stored import dequantized, is_quantized, plain_weights
+from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged, StorageError, listed
 from tunewright.core.files import sha256, storing, write_json
+from tunewright.core.registry import build
+from tunewright.core.tensors import Adaptation
 from tunewright.models.dropout import KeyedDropout
-from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, quiet
+from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, kept, quiet
 from tunewright.models.precision import chosen_device
 from tunewright.models.rows import LiveRows
 
@@ -92,15 +96,22 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
     """The model's own files; returns what tunewright.json says of the base."""
     found = loaded.found
     place = str(Path(found.place).absolute()) if found.place and found.local else found.place
-    base = {"name": found.name, "place": place, "sha256": found.fingerprint()[0], "revision": found.revision}
+    base: dict[str, Any] = {
+        "name": found.name,
+        "place": place,
+        "sha256": found.fingerprint()[0],
+        "revision": found.revision,
+    }
     quiet()
     if not hasattr(model, "peft_config"):
+        dequantized(model)
         model.save_pretrained(part)
         return base
     if place is None:
         place = str(folder / "base")
         _save_base(model, loaded.tokenizer, part / "base")
         base["sha256"] = Found("base", str(part / "base")).fingerprint()[0]
+        base["dequantized"] = is_quantized(model)
     for config in model.peft_config.values():
         config.base_model_name_or_path, config.revision = place, found.revision
     with warnings.catch_warnings():
@@ -110,11 +121,11 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
 
 
 def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
-    """The plain model below an adapter, with the weights that it had before."""
+    """The plain model below an adapter, with the weights that it had before; those that were quantized, dequantized."""
     inner = model.get_base_model()
     plain = type(inner)(inner.config)
     weights = {}
-    for name, value in inner.state_dict().items():
+    for name, value in plain_weights(inner).items():
         if "lora_" in name or ".modules_to_save." in name:
             continue
         weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = value
@@ -186,10 +197,14 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
-def open_saved(folder: Path) -> Saved:
+def open_saved(folder: Path, *, quantized: bool = True) -> Saved:
     """The tuned model of a folder that `save` wrote.
 
-    The base of an adapter is looked for by its name in the catalogue, then at its place.
+    The base of an adapter is looked for by its name in the catalogue, then at its place; it is quantized as it was for
+    training.
+
+    Args:
+        quantized: False puts an adapter that was trained on a quantized base on the base as it is.
 
     Raises:
         RunDamaged: the folder is none of ours, or files are missing, changed or unreadable.
@@ -219,7 +234,7 @@ def open_saved(folder: Path) -> Saved:
     except Exception as error:
         raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
     if adapter:
-        model = _with_adapter(folder, found, problem, options)
+        model = _with_adapter(folder, found, problem, options, _stores(card) if quantized else None)
         inner = model.get_base_model()
         if inner.config.pad_token_id is None or hasattr(inner, "score"):
             inner.config.pad_token_id = tokenizer.pad_token_id
@@ -235,15 +250,28 @@ def open_saved(folder: Path) -> Saved:
     )
 
 
-def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, Any]) -> Any:
+def _stores(card: dict[str, Any]) -> Adaptation | None:
+    """How the base of an adapter keeps its frozen weights; None where it is as it is."""
+    if card["base"].get("dequantized") or not card.get("adapted"):
+        return None
+    return stores_of(build("adaptation", card["adapted"]))
+
+
+def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, Any], stores: Adaptation | None) -> Any:
     from peft import PeftModel
 
+    if stores is not None:
+        options = {**options, "dtype": "auto"}
     try:
         with torch.random.fork_rng():
             base = auto_class(problem).from_pretrained(
                 found.place, revision=found.revision or "main", local_files_only=found.local,
                 ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
+            if stores is not None:
+                base = kept(base, stores)
+    except RecipeError:
+        raise
     except Exception as error:
         raise ModelError(
             Problem(where=f"model {found.name}", found=f"the adapter's base cannot be read: {_first(error)}",
@@ -252,6 +280,7 @@ def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, A
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # it sets that right
             return PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:
         raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error
