@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
+from recipes import recipe_of
 
 
 def ours(
@@ -14,11 +17,9 @@ def ours(
 ) -> Outcome:
     """Fine-tunes as `settings` says, through the same pieces that `tunewright run` puts together."""
     began = time.perf_counter()
-    import torch
+    import torch  # noqa: F401  counted as an import
 
     from tunewright.core.records import Record, Source
-    from tunewright.core.tensors import trainable
-    from tunewright.encoding import pack
     from tunewright.fitting import prepare_fit
     from tunewright.kinds import Encoded, begin
     from tunewright.models.forward import ModelForward
@@ -27,6 +28,8 @@ def ours(
     from tunewright.recipe import parse
     from tunewright.training import train
 
+    if settings.adaptation != "full" and "frozen" not in settings.adaptation:
+        import peft  # noqa: F401  attaching is timed, and would import it
     seconds: dict[str, float] = {"imports": time.perf_counter() - began}
     labels = [str(i) for i in range(settings.labels)]
     recipe = parse(_recipe(settings))
@@ -42,8 +45,10 @@ def ours(
 
     began = time.perf_counter()
     examples, valid = kind.encode(rows).examples, kind.encode(held).examples
-    job = prepare_fit(recipe, kind, examples, Encoded([], []))
     seconds["encode"] = time.perf_counter() - began
+    began = time.perf_counter()
+    job = prepare_fit(recipe, kind, examples, Encoded([], []))
+    seconds["attach"] = time.perf_counter() - began
 
     seen: list[list[int]] = []
     losses: list[float] = []
@@ -63,28 +68,16 @@ def ours(
     finish = Finish.now()
 
     passes = []
-    score(tuned, valid)
-    for _ in range(PASSES):
+    for i in range(0 if settings.survey else PASSES + 1):
         began = time.perf_counter()
         score(tuned, valid)[0].argmax(1).tolist()
-        passes.append(time.perf_counter() - began)
-
-    probe = None
-    if settings.probe:
-        fresh = begin(recipe, find(settings.model), {"train": rows})
-        again = prepare_fit(recipe, fresh, examples, Encoded([], []))
-        again.model.eval()
-        again.model.get_input_embeddings().train()
-        batch = pack(examples[:PROBE_ROWS])
-        loss = torch.nn.functional.cross_entropy(again.forward(batch), batch.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in trainable(again.model).values() if p.grad is not None])
-        probe = Probe(loss=loss.item(), gradient_norm=norm.item(), rows=PROBE_ROWS)
+        if i > 0:
+            passes.append(time.perf_counter() - began)
 
     return Outcome(
         precision=job.forward.precision,
-        options={"layout": job.forward.layout, "rate": job.rate, "recipe": recipe.training.model_dump(mode="json"),
-                 "changed_method": list(job.notes)},
+        options={"layout": job.forward.layout, "rate": job.rate, "adaptation": recipe.adaptation,
+                 "recipe": recipe.training.model_dump(mode="json"), "changed_method": list(job.notes)},
         seconds=seconds,
         train_cpu_seconds=cpu,
         steps=ticks.steps(seen, losses),
@@ -92,29 +85,46 @@ def ours(
         passes={"packed": passes},
         finish=finish,
         tokens_digest=tokens_digest([e.tokens.tolist() for e in [*examples, *valid]]),
-        probe=probe,
+        probe=_probe(recipe, rows, examples) if settings.probe and not settings.survey else None,
+        learns=sum(p.numel() for p in job.parameters.values()),
+        stored=_stored(job, tuned) if settings.survey else 0,
     )  # fmt: skip
 
 
+def _probe(recipe: Any, rows: Sequence[Any], examples: Sequence[Any]) -> Probe:
+    """Loss and gradient of the initial model, dropout off."""
+    import torch
+
+    from tunewright.core.tensors import trainable
+    from tunewright.encoding import pack
+    from tunewright.fitting import prepare_fit
+    from tunewright.kinds import Encoded, begin
+    from tunewright.models.loading import find
+
+    fresh = begin(recipe, find(recipe.model.name), {"train": rows})
+    again = prepare_fit(recipe, fresh, examples, Encoded([], []))
+    again.model.eval()
+    again.model.get_input_embeddings().train()
+    batch = pack(examples[:PROBE_ROWS])
+    loss = torch.nn.functional.cross_entropy(again.forward(batch), batch.targets)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in trainable(again.model).values() if p.grad is not None])
+    return Probe(loss=loss.item(), gradient_norm=norm.item(), rows=PROBE_ROWS)
+
+
+def _stored(job: Any, tuned: Any) -> int:
+    """Bytes of the weights in the folder that a run would leave."""
+    from tunewright.models import rows
+    from tunewright.models.saving import save
+
+    tuned.release()
+    job.forward.release()
+    rows.remove(job.forward.inner)
+    with tempfile.TemporaryDirectory() as folder:
+        save(job.kind.loaded, job.model, Path(folder) / "model", adaptation_name=job.recipe.adaptation_name, extra={})
+        return sum(p.stat().st_size for p in (Path(folder) / "model").glob("*.safetensors"))
+
+
 def _recipe(settings: EncoderSettings) -> dict[str, Any]:
-    beta1, beta2 = settings.betas
-    return {
-        "data": {"train": "rows.csv", "text": "text", "label": "label"},
-        "model": {"name": settings.model, "max_tokens": settings.max_length},
-        "seed": settings.seed,
-        "training": {
-            "epochs": settings.epochs,
-            "batch": settings.batch,
-            "rate": settings.rate,
-            "schedule": "linear",
-            "clip": settings.clip,
-            "update": {
-                "adamw": {
-                    "decay": settings.weight_decay,
-                    "beta1": beta1,
-                    "beta2": beta2,
-                    "epsilon": settings.epsilon,
-                }
-            },
-        },
-    }
+    data = {"train": "rows.csv", "text": "text", "label": "label"}
+    return recipe_of(settings, data=data, adaptation=settings.adaptation)

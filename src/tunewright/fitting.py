@@ -28,6 +28,7 @@ from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
+from tunewright.models.shared_base import SharedBase
 from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
 from tunewright.recipe_task import member
@@ -192,11 +193,19 @@ def update_of(recipe: Recipe, rate: float) -> tuple[Any, float]:
     A number given as the update's own rate takes training.rate's place; a schedule given there is used as it stands.
     """
     t = recipe.training
-    update = registry.build("update", t.update)
+    update, rate = _with_rate(registry.build("update", t.update), rate, registry.build("schedule", t.schedule))
+    return Clip(t.clip, update) if t.clip is not None else update, rate
+
+
+def _with_rate(update: Any, rate: float, schedule: Any) -> tuple[Any, float]:
+    """The update, or the one that its wrappers hold, with the rate and its schedule; and the peak rate."""
+    if hasattr(update, "inner"):
+        inner, rate = _with_rate(update.inner, rate, schedule)
+        return replace(update, inner=inner), rate
     if hasattr(update, "rate") and not callable(update.rate):
         rate = rate if update.rate is None else float(update.rate)
-        update = replace(update, rate=Scaled(rate, registry.build("schedule", t.schedule)))
-    return Clip(t.clip, update) if t.clip is not None else update, rate
+        update = replace(update, rate=Scaled(rate, schedule))
+    return update, rate
 
 
 def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
@@ -316,11 +325,18 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     return Resumed(state.step, tuple(damaged))
 
 
-def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForward]:
-    """A saved model ready to predict, and its task; `recipe` is that of its run, where there is one."""
+def opened(saved: Saved, recipe: Recipe | None = None, shared: SharedBase | None = None) -> tuple[Kind, ModelForward]:
+    """A saved model ready to predict, and its task.
+
+    Args:
+        saved: as it was read.
+        recipe: that of its run, where there is one.
+        shared: the base that it was opened with, where others are opened on it too.
+    """
     kind = reopen(saved, recipe)
     forward = ModelForward(
-        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True  # type: ignore[arg-type]
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True,  # type: ignore[arg-type]
+        laid=None if shared is None else shared.laid,
     )  # fmt: skip
     return kind, forward
 

@@ -17,7 +17,7 @@ from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import At, BoundUpdate, Gradient, Report
 from tunewright.schedules import Linear, Scaled
-from tunewright.updates import AdamW, AdamW8bit, Clip
+from tunewright.updates import AdamW, AdamW8bit, Clip, Layerwise, LoraPlus
 
 assert tunewright.updates.__all__
 
@@ -36,6 +36,15 @@ TABLE: dict[str, list[Any]] = {
         Clip(norm=0.5, inner=AdamW(rate=0.05)),
         Clip(norm=Linear(floor=0.1), inner=AdamW(rate=0.05)),
         Clip(norm=1e9, inner=Clip(norm=0.3, inner=AdamW(rate=0.05))),
+    ],
+    "layerwise": [
+        Layerwise(decay=0.9, inner=AdamW(rate=0.08)),
+        Layerwise(decay=0.9, unfreeze=0.3, inner=Clip(norm=5.0, inner=AdamW(rate=0.08))),
+        Clip(norm=5.0, inner=Layerwise(decay=0.95, inner=LoraPlus(ratio=1.5, inner=AdamW(rate=0.08)))).inner,
+    ],
+    "lora_plus": [
+        LoraPlus(inner=AdamW(rate=0.05)),
+        LoraPlus(ratio=4.0, inner=AdamW(rate=Scaled(0.05, Linear(warmup=0.1)))),
     ],
 }
 CASES = [pytest.param(update, id=f"{name}-{i}") for name, cases in TABLE.items() for i, update in enumerate(cases)]
@@ -83,9 +92,11 @@ def test_steps_go_down_a_quadratic(update: Any) -> None:
 
 @every
 def test_the_report_of_the_closure_comes_back_with_the_rate(update: Any) -> None:
-    ps, calls = parameters(), list[int]()
-    expected = quadratic(parameters())()
+    ps, calls, others = parameters(), list[int](), parameters()
     report = update.bind(ps).step(quadratic(ps, calls), At(0, 40))
+    for name, p in others.items():
+        p.requires_grad_(ps[name].requires_grad)  # layers that do not learn yet have no gradient
+    expected = quadratic(others)()
     assert len(calls) >= 1
     assert (report.loss, dict(report.parts), dict(report.totals)) == (expected.loss, expected.parts, expected.totals)
     assert report.gradient_norm == expected.gradient_norm, "the norm that is reported is the one before clipping"
@@ -286,3 +297,63 @@ def test_adamw_8bit_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(RecipeError, match=r"(?s)bitsandbytes is not installed.*tunewright\[quantized\]"):
         AdamW8bit(on_cpu=True).bind(parameters())
+
+
+DEEP = {
+    "bert.embeddings.word.weight": 3, "bert.encoder.layer.0.dense.weight": 2, "bert.encoder.layer.1.dense.weight": 1,
+    "classifier.weight": 0,
+}  # fmt: skip
+
+
+def deep() -> dict[str, nn.Parameter]:
+    return {n: nn.Parameter(torch.full((2, 2), 3.0)) for n in DEEP}
+
+
+def test_a_layers_rate_is_that_of_the_one_above_times_the_decay() -> None:
+    """AdamW's first step is the rate itself, whatever the gradient's size."""
+    ps = deep()
+    report = Layerwise(decay=0.5, inner=AdamW(rate=0.1, decay=0.0)).bind(ps).step(quadratic(ps), At(0, 10))
+    for name, below in DEEP.items():
+        assert ps[name].detach() == pytest.approx(3.0 - 0.1 * 0.5**below, abs=1e-5), name
+    assert report.rate == pytest.approx(0.1)
+
+
+def test_layers_begin_one_after_another_and_need_no_gradient_before() -> None:
+    ps = deep()
+    bound = Layerwise(decay=1.0, unfreeze=0.6, inner=AdamW(rate=0.1)).bind(ps)
+    begun: dict[str, int] = {}
+    for step in range(20):
+        before = {n: p.detach().clone() for n, p in ps.items()}
+        bound.step(quadratic(ps), At(step, 20))
+        moved = {n for n, p in ps.items() if not torch.equal(p, before[n])}
+        assert moved == {n for n, p in ps.items() if p.requires_grad}
+        for name in moved:
+            begun.setdefault(name, step)
+    assert begun == {n: round(0.6 * below / 3 * 20) for n, below in DEEP.items()}
+
+
+def test_an_adapters_layers_are_found_by_their_numbers() -> None:
+    ps = {n: nn.Parameter(torch.full((2, 2), 3.0)) for n in (
+        "base_model.model.model.layers.0.q_proj.lora_A.default.weight", "base_model.model.model.layers.3.q_proj.lora_A.default.weight",
+    )}  # fmt: skip
+    Layerwise(decay=0.5, inner=AdamW(rate=0.1, decay=0.0)).bind(ps).step(quadratic(ps), At(0, 10))
+    low, top = (float(p.detach()[0, 0]) for p in ps.values())
+    assert (3.0 - low, 3.0 - top) == pytest.approx((0.1 * 0.5**4, 0.1 * 0.5), rel=1e-3)
+
+
+def test_loras_second_matrix_has_the_higher_rate() -> None:
+    names = ("layers.0.q.lora_A.default.weight", "layers.0.q.lora_B.default.weight", "classifier.weight")
+    ps = {n: nn.Parameter(torch.full((2, 2), 3.0)) for n in names}
+    LoraPlus(ratio=8.0, inner=AdamW(rate=0.01, decay=0.0)).bind(ps).step(quadratic(ps), At(0, 10))
+    assert [3.0 - float(p.detach()[0, 0]) for p in ps.values()] == pytest.approx([0.01, 0.08, 0.01], rel=1e-4)
+
+
+def test_a_clip_inside_groups_goes_by_the_whole_gradient() -> None:
+    inside, outside = deep(), deep()
+    Layerwise(decay=1.0, inner=Clip(norm=0.1, inner=AdamW(rate=0.1, epsilon=1.0))).bind(inside).step(
+        quadratic(inside), At(0, 1)
+    )
+    Clip(norm=0.1, inner=Layerwise(decay=1.0, inner=AdamW(rate=0.1, epsilon=1.0))).bind(outside).step(
+        quadratic(outside), At(0, 1)
+    )
+    assert all(torch.allclose(p, outside[n], rtol=1e-6) for n, p in inside.items())

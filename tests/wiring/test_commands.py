@@ -26,7 +26,9 @@ OPTIONS = {
     "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "evaluate": ["run_folder", "--data", "--task", "--json"],
-    "predict": ["run_folder", "source", "--out", "--text", "--pair", "--task", "--json"],
+    "predict": [
+        *("run_folder", "source", "--out", "--text", "--pair", "--task", "--adapter", "--adapter-column", "--json"),
+    ],
     "compare": ["first", "second", "--metric", "--json"],
     "report": ["run_folder", "--json"],
     "runs list": ["root", "--json"],

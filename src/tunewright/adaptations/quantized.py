@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from tunewright.adaptations.frozen import layer_of
 from tunewright.adaptations.stored import Kind, StoredLinear, dequantized, is_quantized, widen
 from tunewright.adaptations.wrapping import head_of
+from tunewright.core.depth import layer_of
 from tunewright.core.errors import Problem, RecipeError
 from tunewright.core.registry import register
 from tunewright.core.tensors import Role

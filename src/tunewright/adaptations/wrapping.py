@@ -83,3 +83,19 @@ def head_of(model: nn.Module) -> list[str]:
     output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None  # type: ignore[operator]
     kept = [n for n in new if output is None or all(m is not output for m in model.get_submodule(n).modules())]
     return names + [name for name in kept if name.split(".")[0] not in names]
+
+
+def head_parameters(model: Any) -> set[str]:
+    """The names of the parameters outside the body: the head's, and those that are new. Embeddings are the body's."""
+    named = dict(model.named_parameters())
+    body = getattr(model, "base_model", None)
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    words = {id(p) for p in output.parameters()} if output is not None else set()
+    if body is not None and body is not model:
+        inside = {id(p) for p in body.parameters()}
+        found = {n for n, p in named.items() if id(p) not in inside}
+    else:
+        heads = tuple(f"{name}." for name in head_of(model))
+        inside = {id(p) for p in model.get_input_embeddings().parameters()} if output is not None else set()
+        found = {n for n, p in named.items() if n.startswith(heads) or id(p) in words - inside}
+    return found | {n for n in getattr(model, "new_parameters", ()) if n in named and id(named[n]) not in words}

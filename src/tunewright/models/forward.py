@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
@@ -56,6 +56,7 @@ class ModelForward:
         fixed: the weights change no more: the model is put into evaluation mode, and what a prediction has laid out
             of them is kept for the next.
         draws: where dropouts draw from; its own where this is left out. Forwards over one body have one.
+        laid: what predictions of other forwards over the same weights have laid out, and where this one leaves its own.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ModelForward:
         scale: tuple[Sequence[float], Sequence[float]] | None = None,
         fixed: bool = False,
         draws: dropout.Draws | None = None,
+        laid: MutableMapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
         self.model = model
         outer: Any = model
@@ -83,6 +85,7 @@ class ModelForward:
         if fixed:
             self._settle()
         self._laid: Products | None = None
+        self._known = laid
         self.sharing = True
         """Whether prompts that sequences of a batch begin with are read once where that is exact."""
         self.draws = draws or dropout.Draws()
@@ -217,7 +220,7 @@ class ModelForward:
         """Faster products for a prediction; made anew where the weights may have changed."""
         if self._laid is None or not self.fixed:
             narrow = self.layout == "packed" and self.kind in _NARROW
-            self._laid = Products(self.model, self.inner.base_model.embeddings if narrow else None)
+            self._laid = Products(self.model, self.inner.base_model.embeddings if narrow else None, self._known)
         return self._laid
 
     def _hidden(self, batch: Batch, packing: attention.Packing) -> Tensor:

@@ -56,7 +56,7 @@ def greedy(model: Any, tokens: Sequence[int], end: Sequence[int], most: int) -> 
     own, model.generation_config = model.generation_config, copy.deepcopy(settings)
     try:
         with torch.inference_mode():
-            made = model.generate(source, attention_mask=torch.ones_like(source), generation_config=settings)[
+            made = model.generate(input_ids=source, attention_mask=torch.ones_like(source), generation_config=settings)[
                 0
             ].tolist()
     finally:

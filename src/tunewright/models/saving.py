@@ -31,6 +31,7 @@ from tunewright.models.dropout import KeyedDropout
 from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, kept, quiet
 from tunewright.models.precision import chosen_device
 from tunewright.models.rows import LiveRows
+from tunewright.models.shared_base import SharedBase
 
 CARD = "tunewright.json"
 _HASHED = 1 << 30
@@ -124,11 +125,11 @@ def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
     """The plain model below an adapter, with the weights that it had before; those that were quantized, dequantized."""
     inner = model.get_base_model()
     plain = type(inner)(inner.config)
-    weights = {}
+    weights, own = {}, plain.state_dict().keys()
     for name, value in plain_weights(inner).items():
-        if "lora_" in name or ".modules_to_save." in name:
-            continue
-        weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = value
+        kept = name.replace(".base_layer.", ".").replace(".original_module.", ".")
+        if kept in own and ".modules_to_save." not in name:
+            weights[kept] = value
     plain.load_state_dict(weights)
     plain.save_pretrained(place)
     tokenizer.save_pretrained(place)
@@ -197,18 +198,20 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
-def open_saved(folder: Path, *, quantized: bool = True) -> Saved:
+def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: bool = True) -> Saved:
     """The tuned model of a folder that `save` wrote.
 
     The base of an adapter is looked for by its name in the catalogue, then at its place; it is quantized as it was for
     training.
 
     Args:
+        folder: what `save` wrote.
+        shared: the base of other adapters, in memory already or read with this one; of its tensors there is one copy.
         quantized: False puts an adapter that was trained on a quantized base on the base as it is.
 
     Raises:
         RunDamaged: the folder is none of ours, or files are missing, changed or unreadable.
-        ModelError: an adapter's base cannot be had or has changed, or another version wrote the folder.
+        ModelError: an adapter's base cannot be had or has changed, or is not `shared`, or another version wrote the folder.
     """
     quiet()
     if not folder.is_dir() and _before(folder).is_dir():
@@ -216,13 +219,22 @@ def open_saved(folder: Path, *, quantized: bool = True) -> Saved:
     card = _card(folder)
     labels = [str(label) for label in card["labels"]]
     adapter = (folder / "adapter_config.json").is_file()
-    found = _base(folder, card) if adapter else Found(str(card["base"]["name"]), card["base"]["place"])
+    if shared is not None and not adapter:
+        raise ModelError(
+            Problem(where=str(folder), found="a whole model, not an adapter", allowed="what lora, bottleneck and the like leave",
+                    to_do="open it by itself")
+        )  # fmt: skip
+    if not adapter:
+        found = Found(str(card["base"]["name"]), card["base"]["place"])
+    else:
+        found = _base(folder, card) if shared is None else shared.of(folder, card["base"], lambda: _base(folder, card))
     from transformers import AutoTokenizer
 
     problem = str(card.get("problem") or "single_label_classification")
     options: dict[str, Any] = {"trust_remote_code": False, "dtype": torch.float32, "use_safetensors": True}
+    named: dict[str, Any] = {}
     if problem not in LANGUAGE:
-        options |= {
+        named = {
             "num_labels": len(labels), "id2label": dict(enumerate(labels)),
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": None if problem in ("token_classification", "reward") else problem,
@@ -230,11 +242,12 @@ def open_saved(folder: Path, *, quantized: bool = True) -> Saved:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         if not adapter:
-            model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options)
+            model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options, **named)
     except Exception as error:
         raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
     if adapter:
-        model = _with_adapter(folder, found, problem, options, _stores(card) if quantized else None)
+        stores = _stores(card) if quantized else None
+        model = _with_adapter(folder, found, problem, options, named, shared, stores)
         inner = model.get_base_model()
         if inner.config.pad_token_id is None or hasattr(inner, "score"):
             inner.config.pad_token_id = tokenizer.pad_token_id
@@ -257,19 +270,28 @@ def _stores(card: dict[str, Any]) -> Adaptation | None:
     return stores_of(build("adaptation", card["adapted"]))
 
 
-def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, Any], stores: Adaptation | None) -> Any:
+def _with_adapter(
+    folder: Path, found: Found, problem: str, options: dict[str, Any], named: dict[str, Any], shared: SharedBase | None,
+    stores: Adaptation | None = None,
+) -> Any:  # fmt: skip
     from peft import PeftModel
 
+    from tunewright.adaptations.bottleneck_layers import register
+
+    register()
     if stores is not None:
         options = {**options, "dtype": "auto"}
+
+    def read() -> Any:
+        base = auto_class(problem).from_pretrained(
+            found.place, revision=found.revision or "main", local_files_only=found.local, ignore_mismatched_sizes=True,
+            **options, **named,
+        )  # fmt: skip
+        return base if stores is None else kept(base, stores)
+
     try:
         with torch.random.fork_rng():
-            base = auto_class(problem).from_pretrained(
-                found.place, revision=found.revision or "main", local_files_only=found.local,
-                ignore_mismatched_sizes=True, **options,
-            )  # fmt: skip
-            if stores is not None:
-                base = kept(base, stores)
+            base = read() if shared is None else shared.model(auto_class(problem), named, read, stores)
     except RecipeError:
         raise
     except Exception as error:
@@ -281,9 +303,18 @@ def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, A
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # it sets that right
-            return PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings", UserWarning)  # merging sees to that
+            model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:
         raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error
+    finally:
+        moved = shared is not None and shared.restore()
+    if moved:
+        raise ModelError(
+            Problem(where=str(folder), found="this adapter changes the weights of its base when it is opened",
+                    allowed="beside others, adapters that leave their base as it is", to_do="open it by itself")
+        )  # fmt: skip
+    return model
 
 
 def _base(folder: Path, card: dict[str, Any]) -> Found:
