@@ -44,6 +44,7 @@ ROWS: dict[str, Any] = {
     "p_tuning": {"p_tuning": {"tokens": 4}},
     "prefix_tuning": {"prefix_tuning": {"tokens": 4, "projection": 8}},
     "p_tuning_v2": {"p_tuning_v2": {"tokens": 4}},
+    "quantized + lora": [{"quantized": "nf4"}, {"lora": {"rank": 4}}],
     "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
 }
 NOT: dict[str, dict[str, str]] = {
