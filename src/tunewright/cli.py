@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunewright import cli_models
 from tunewright.core.errors import TunewrightError, counted
 
 app = typer.Typer(
@@ -317,6 +318,9 @@ def runs_diff(first: RunDir, second: RunDir, as_json: Json = False) -> None:
     from tunewright import screen
 
     screen.shown_difference(rows)
+
+
+cli_models.enter(app)
 
 
 @app.command()

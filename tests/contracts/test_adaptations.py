@@ -17,7 +17,20 @@ from torch import Tensor, nn
 from toy_batches import CLASSES, batch, rows
 
 import tunewright.adaptations
-from tunewright.adaptations import IA3, Bias, Bottleneck, Frozen, Full, Head, Lora, Vera
+from tunewright.adaptations import (
+    IA3,
+    Bias,
+    Bottleneck,
+    Frozen,
+    Full,
+    Head,
+    Lora,
+    PrefixTuning,
+    PromptTuning,
+    PTuning,
+    PTuningV2,
+    Vera,
+)
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import Batch, Report, trainable
@@ -63,6 +76,7 @@ def layer(name: str, *numbers: int) -> bool:
 
 PARTS = ("lora_", "bottleneck_", "ia3_l", "vera_lambda", "modules_to_save")
 ADDED: Learns = lambda name: any(part in name for part in PARTS)  # noqa: E731
+VIRTUAL: Learns = lambda name: "prompt_encoder" in name or "modules_to_save" in name  # noqa: E731
 TOY, BERT, LLAMA = Subject("toy"), Subject("bert"), Subject("llama")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
@@ -128,8 +142,27 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Vera(rank=64), BERT, ADDED),
         (Vera(rank=64, dropout=0.1), LLAMA, ADDED),
     ],
+    "prompt_tuning": [
+        (PromptTuning(tokens=5), BERT, VIRTUAL),
+        (PromptTuning(tokens=3, start="random"), BERT, VIRTUAL),
+        (PromptTuning(tokens=4), LLAMA, VIRTUAL),
+    ],
+    "p_tuning": [(PTuning(tokens=5), BERT, VIRTUAL), (PTuning(tokens=3, encoder="lstm", hidden=8), BERT, VIRTUAL),
+                 (PTuning(tokens=4), LLAMA, VIRTUAL)],
+    "prefix_tuning": [
+        (PrefixTuning(tokens=5, projection=8), BERT, VIRTUAL),
+        (PrefixTuning(tokens=3, projection=None), BERT, VIRTUAL),
+        (PrefixTuning(tokens=3, projection=8), LLAMA, VIRTUAL),
+    ],
+    "p_tuning_v2": [(PTuningV2(tokens=5), BERT, VIRTUAL), (PTuningV2(tokens=4), LLAMA, VIRTUAL)],
 }  # fmt: skip
-WITHOUT: dict[str, dict[str, str]] = {"head": {"llama": "its output is its embeddings"}}
+WITHOUT: dict[str, dict[str, str]] = {
+    "head": {"llama": "its output is its embeddings"},
+    **{
+        name: {"toy": "it is no model of transformers"}
+        for name in ("prompt_tuning", "p_tuning", "prefix_tuning", "p_tuning_v2")
+    },
+}
 """Subjects that a member is not tried on, each with the reason."""
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
 every = pytest.mark.parametrize(("adaptation", "subject", "learns"), CASES)
@@ -172,14 +205,24 @@ def rewrites(adaptation: Any) -> bool:
     return start(adaptation) in ("pissa", "olora")
 
 
+def identity(adaptation: Any) -> bool:
+    """Whether attaching changes nothing: all but virtual tokens, which the model reads, and the toy cannot."""
+    return bool(getattr(adaptation, "identity", True))
+
+
 @every
 def test_attaching_changes_no_score(adaptation: Any, subject: Subject, learns: Learns) -> None:
     before = scores(subject, subject.model())
     after = scores(subject, adaptation.attach(subject.model(), 0))
     if rewrites(adaptation) or start(adaptation) == "orthogonal":  # B A is 0 to rounding there
         assert torch.allclose(after, before, atol=2e-6)
-    else:
+        return
+    if identity(adaptation):
         assert torch.equal(after, before)
+        return
+    assert not torch.allclose(after, before), "virtual tokens that nothing reads"
+    base = adaptation.attach(subject.model(), 0).get_base_model()
+    assert torch.equal(scores(subject, base), before), "without them it is the base model"
 
 
 @every
@@ -245,8 +288,8 @@ def test_the_same_seed_starts_alike(adaptation: Any, subject: Subject, learns: L
     a, b, c = (dict(m.named_parameters()) for m in (one, two, other))
     assert a.keys() == b.keys() == c.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
-    drawn = [name for name in a if ("lora_A" in name and not rewrites(adaptation))
-             or ("bottleneck_down" in name and name.endswith("weight"))]  # fmt: skip
+    parts = ("bottleneck_down", "prompt_encoder", *(() if rewrites(adaptation) else ("lora_A",)))
+    drawn = [name for name in a if any(part in name for part in parts) and name.endswith("weight")]
     assert all(not torch.equal(a[name], c[name]) for name in drawn)
     if isinstance(adaptation, Vera):
         x, y, z = (m.base_model.vera_A["default"] for m in (one, two, other))
@@ -297,6 +340,8 @@ def test_it_is_a_value_that_can_be_written_and_read(adaptation: Any, subject: Su
         (Vera(targets=("q_proj",)), ["vera.targets", "q_proj", "query"]),
         (Frozen(bottom=5), ["frozen.bottom", "0 to 2"]),
         (Bottleneck(width=33), ["bottleneck.width", "33", "1 to 32", "choose"]),
+        (PromptTuning(tokens=60), ["prompt_tuning.tokens", "60", "1 to 56", "64 places"]),
+        (PTuningV2(tokens=200), ["p_tuning_v2.tokens", "200", "1 to 56"]),
     ],
 )
 def test_what_the_model_does_not_have_is_explained(adaptation: Any, words: list[str]) -> None:
@@ -311,6 +356,18 @@ def test_a_model_without_biases_or_head_is_explained() -> None:
             adaptation.attach(toy_llama(0)[0], 0)
     norms = trainable(Bias(norms=True).attach(toy_llama(0)[0], 0))
     assert norms and all("norm" in name for name in norms)
+
+
+@pytest.mark.parametrize("adaptation", [PromptTuning(), PTuning(), PrefixTuning(), PTuningV2()], ids=repr)
+def test_virtual_tokens_need_a_family_that_is_known(adaptation: Any) -> None:
+    with pytest.raises(RecipeError, match=r"Toy[\s\S]*bert"):
+        adaptation.attach(TOY.model(), 0)
+
+
+@pytest.mark.parametrize("options", [{"start": "text"}, {"text": "a word"}, {"start": "text", "text": " "}], ids=str)
+def test_a_prompts_text_goes_with_its_start(options: Any) -> None:
+    with pytest.raises(RecipeError, match="start: text"):
+        build("adaptation", {"prompt_tuning": options})
 
 
 def test_lora_is_the_low_rank_product() -> None:

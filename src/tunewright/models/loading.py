@@ -21,6 +21,7 @@ from tunewright.core.files import sha256
 from tunewright.core.seeds import key
 from tunewright.models import adapters
 from tunewright.models.heads import OUTPUT
+from tunewright.models.places import places
 from tunewright.models.toy import toy_bert, toy_llama, toy_t5
 
 CATALOGUE = {
@@ -55,10 +56,10 @@ class Found:
             return text, text
         import hashlib
 
-        places = [Path(place) for place in (self.place, self.adapter) if place is not None]
+        folders = [Path(place) for place in (self.place, self.adapter) if place is not None]
 
         def of(patterns: Sequence[str]) -> str:
-            files = [p for place in places for p in sorted({p for pattern in patterns for p in place.glob(pattern)})]
+            files = [p for folder in folders for p in sorted({p for pattern in patterns for p in folder.glob(pattern)})]
             return hashlib.sha256("".join(f"{p.name}:{sha256(p)}\n" for p in files).encode()).hexdigest()
 
         weights = ["*.safetensors", "config.json", *([adapters.CONFIG] if self.adapter else [])]
@@ -369,13 +370,9 @@ def _named(model: Any, labels: Sequence[str]) -> Any:
 
 def limit_of(model: Any, tokenizer: Any) -> int:
     """The longest input in tokens that the model was made for."""
-    config = model.config
     known = [int(tokenizer.model_max_length)] if tokenizer.model_max_length < 1_000_000 else []
-    places = getattr(config, "max_position_embeddings", None)
-    if places:
-        after = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-        known.append(int(places) - after)
-    return min(known, default=512)
+    positions = places(model)
+    return min([*known, *([positions] if positions else [])], default=512)
 
 
 def _cannot(found: Found, error: Exception) -> ModelError:

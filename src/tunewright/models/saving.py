@@ -304,6 +304,7 @@ def _with_adapter(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings", UserWarning)  # merging sees to that
             model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:
         raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error
