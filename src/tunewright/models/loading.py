@@ -57,10 +57,10 @@ class Found:
             return text, text
         import hashlib
 
-        places = [Path(place) for place in (self.place, self.adapter) if place is not None]
+        folders = [Path(place) for place in (self.place, self.adapter) if place is not None]
 
         def of(patterns: Sequence[str]) -> str:
-            files = [p for place in places for p in sorted({p for pattern in patterns for p in place.glob(pattern)})]
+            files = [p for folder in folders for p in sorted({p for pattern in patterns for p in folder.glob(pattern)})]
             return hashlib.sha256("".join(f"{p.name}:{sha256(p)}\n" for p in files).encode()).hexdigest()
 
         weights = ["*.safetensors", "config.json", *([adapters.CONFIG] if self.adapter else [])]
