@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from tunewright.models.forward import ModelForward
 
 _VERSION = 1  # of what the rows on disk mean; raised when the same weights and tokens come to give others
+
+_OF_THE_HEAD = frozenset(
+    {"id2label", "label2id", "num_labels", "problem_type", "_name_or_path", "architectures", "dtype", "torch_dtype",
+     "transformers_version"}
+)  # fmt: skip
+"""What of a configuration says nothing of the layers, or is noted by saving."""
 
 Rows = Literal["tokens", "first", "last", "mean", "positions"]
 
@@ -183,6 +189,14 @@ class Trunk:
                 kept.put([keys[i] for i in missing], self._run(part, reading), [counts[i] for i in missing])
         kept.flush()
 
+    def facts(self) -> dict[str, Any]:
+        """What a run notes: frozen layers, how many sequences they were run for, and how many are kept, where."""
+        kept = self.kept
+        place = None if kept is None else "memory" if self.keep is None or self.keep.folder is None else "disk"
+        return {"layers": self.layers.frozen(), "of": len(self.layers), "computed": self.computed, "kept": place,
+                "entries": 0 if kept is None else len(kept), "full": kept is not None and kept.full,
+                "damaged_files": 0 if kept is None else kept.damaged}  # fmt: skip
+
     def flush(self) -> None:
         """Sees that what is kept on disk is there for others."""
         if self.kept is not None:
@@ -259,10 +273,7 @@ class Trunk:
 
         forward, layers = self.forward, self.layers
         normed = [layers.norm] if reading.normed and layers.norm is not None else []
-        config = {
-            name: x for name, x in forward.inner.config.to_dict().items()
-            if name not in ("id2label", "label2id", "num_labels", "problem_type", "_name_or_path", "architectures")
-        }  # fmt: skip
+        config = {name: x for name, x in forward.inner.config.to_dict().items() if name not in _OF_THE_HEAD}
         digest = hashlib.sha256()
         for fact in (_VERSION, torch.__version__, transformers.__version__, torch.backends.cpu.get_cpu_capability(),
                      forward.device.type, forward.precision, forward.layout, reading, sorted(config.items(), key=str)):  # fmt: skip
