@@ -113,6 +113,8 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
     Raises:
         RecipeError: it does not fit the model. OutOfMemory: what it adds does not fit the machine.
     """
+    if hasattr(adaptation, "prepare"):
+        adaptation = adaptation.prepare(loaded.tokenizer)
     with _memory("adaptation", "choose a smaller one, such as `adaptation: {lora: {rank: 8}}`, or a smaller model"):
         return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
 

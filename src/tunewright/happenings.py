@@ -70,7 +70,7 @@ def trained(job: Fit, seconds: float, session: float, tokens: int) -> dict[str, 
     """
     done, trunk = job.windows.drawn, getattr(job.forward, "trunk", None)
     return {
-        **({"trunk": trunk.facts()} if trunk is not None and trunk.layers.frozen() else {}),
+        **({"trunk": trunk.facts()} if trunk is not None and trunk.frozen() else {}),
         "training": {"steps": job.step, "planned_steps": job.plan.steps, "epochs": job.epoch(job.step),
                      "best_step": job.stopping.best_step or job.step, "stopped_early": job.stopped_early, "examples": done},
         "speed": {"train_examples_per_second": round(done / seconds, 1),

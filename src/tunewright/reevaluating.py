@@ -44,7 +44,8 @@ def recipe_of(run_folder: Path) -> Recipe:
 def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[str, Any]]:
     """Judges a run's model and its baselines on other labelled rows; keeps the predictions beside the run.
 
-    Of a run of several tasks it is the one named `task`.
+    Of a run of several tasks it is the one named `task`. A model in a folder of its own (merged, combined) is judged beside
+    the baselines of the run that it came from.
 
     The baselines are the run's own, fitted again on its training rows. One whose base model is gone is left out with
     the reason. Rows that training has seen are left out and counted.
@@ -53,11 +54,12 @@ def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[s
         DataError: the file has not the run's columns, or no labelled row. RunDamaged: there is no tuned model.
     """
     run_folder = part_of(run_folder, task)
-    recipe = recipe_of(run_folder)
+    run = run_of(run_folder)
+    recipe = recipe_of(run)
     families()
     saved = _saved(run_folder)
-    splits = data_side.load(run_folder / "data")
-    items, left_out = _items(run_folder, recipe, saved, splits, data)
+    splits = data_side.load(run / "data")
+    items, left_out = items_of(run, recipe, saved, splits, data)
     place = run_folder / "evaluations" / data.stem
     kind, forward = opened(saved, recipe)
     encoded = kind.encode(items, learn=False)
@@ -67,10 +69,10 @@ def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[s
         raise DataError(Problem(where=str(data), found=refusals({"test": encoded.left})))
     splits, items = {**splits, "test": encoded.records}, encoded.records
     if recipe.task == "preference":
-        encoded = _referred(run_folder, recipe, splits, encoded, data)
+        encoded = _referred(run, recipe, splits, encoded, data)
     told = kind.judged(forward, encoded, "tuned", "test")
     tuned = Contender(told, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")
-    made, missing = _baselines(run_folder, recipe, kind, splits)
+    made, missing = _baselines(run, recipe, kind, splits)
     made.insert(0, tuned)
     for contender in made:
         predictions_files.write(place, contender)
@@ -90,7 +92,7 @@ def _referred(
     """The items with what the base model gives their replies, from which a policy's rewards are measured."""
     known = f"{RunFolder(run_folder).facts().get('fingerprint')} {sha256(data)}"
     place = run_folder / "evaluations" / data.stem / "reference"
-    return _base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
+    return base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
 
 
 def _baselines(
@@ -101,7 +103,7 @@ def _baselines(
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
         try:
-            below = _base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
+            below = base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
 
             def encoded(below: Kind = below) -> dict[str, Encoded]:
                 return {part: below.encode(rows, part == "train") for part, rows in splits.items()}
@@ -112,7 +114,7 @@ def _baselines(
     return made, missing
 
 
-def _items(
+def items_of(
     run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]], data: Path
 ) -> tuple[list[Record], dict[str, int]]:
     """The rows of a file that a model can be judged on, and how many are left out for which reason."""
@@ -146,7 +148,7 @@ def _items(
     return items, dict(why)
 
 
-def _base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]]) -> Kind:
+def base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]]) -> Kind:
     """The task with the base model that a run began with.
 
     Raises:
@@ -158,6 +160,18 @@ def _base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Rec
             Problem(where=f"model {found.name}", found="the base model is not the one of the run any more")
         )
     return begin(recipe, found, splits)
+
+
+def run_of(folder: Path) -> Path:
+    """The run that a folder is, or that the model in it came from; the folder itself where none is known."""
+    if (folder / "recipe.yaml").is_file():
+        return folder
+    try:
+        card = json.loads((folder / "tunewright.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return folder
+    above = [folder.absolute().parent, *([Path(card["run"])] if isinstance(card, dict) and card.get("run") else [])]
+    return next((path for path in above if (path / "recipe.yaml").is_file()), folder)
 
 
 def _saved(run_folder: Path) -> Saved:

@@ -37,7 +37,13 @@ ROWS: dict[str, Any] = {
     "bias": {"bias": {"norms": True}},
     "head": "head",
     "lora": {"lora": {"rank": 4}},
+    "ia3": "ia3",
+    "vera": {"vera": {"rank": 64}},
     "bottleneck": {"bottleneck": {"reduction": 4}},
+    "prompt_tuning": {"prompt_tuning": {"tokens": 4}},
+    "p_tuning": {"p_tuning": {"tokens": 4}},
+    "prefix_tuning": {"prefix_tuning": {"tokens": 4, "projection": 8}},
+    "p_tuning_v2": {"p_tuning_v2": {"tokens": 4}},
     "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
 }
 NOT: dict[str, dict[str, str]] = {

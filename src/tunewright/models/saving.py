@@ -12,15 +12,16 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tunewright.adaptations.starts import given_back, restate, started_of
 from tunewright.core.errors import ModelError, Problem, RunDamaged, StorageError, listed
 from tunewright.core.files import sha256, storing, write_json
 from tunewright.models.dropout import KeyedDropout
@@ -98,7 +99,9 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
     if not hasattr(model, "peft_config"):
         model.save_pretrained(part)
         return base
-    if place is None:
+    if any(getattr(m, "merged", False) is True for m in model.modules()):
+        raise ValueError("unmerge the adapter before saving: the base's weights hold it")
+    if place is None or found.adapter is not None:
         place = str(folder / "base")
         _save_base(model, loaded.tokenizer, part / "base")
         base["sha256"] = Found("base", str(part / "base")).fingerprint()[0]
@@ -107,6 +110,8 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         model.save_pretrained(str(part), save_embedding_layers=False)
+    if started_of(model):
+        restate(part, started_of(model))
     return base
 
 
@@ -114,14 +119,38 @@ def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
     """The plain model below an adapter, with the weights that it had before."""
     inner = model.get_base_model()
     plain = type(inner)(inner.config)
-    weights, own = {}, plain.state_dict().keys()
-    for name, value in inner.state_dict().items():
-        kept = name.replace(".base_layer.", ".").replace(".original_module.", ".")
-        if kept in own and ".modules_to_save." not in name:
-            weights[kept] = value
-    plain.load_state_dict(weights)
+    plain.load_state_dict(plain_weights(model))
     plain.save_pretrained(place)
     tokenizer.save_pretrained(place)
+
+
+_BELOW = ("base_layer", "original_module")
+"""What peft calls the module that one of its own stands in front of."""
+
+
+def plain_weights(model: Any) -> dict[str, Tensor]:
+    """The weights of the model below an adapter of any kind, by the names that they have without it."""
+    inner = model.get_base_model()
+    fronts = {
+        name: held for name, module in inner.named_modules() for held, _ in module.named_children() if held in _BELOW
+    }
+    named = ((_plain_name(name, fronts), value) for name, value in inner.state_dict().items())
+    weights = {name: value for name, value in named if name is not None}
+    for name, value in given_back(model).items():
+        weights[f"{name.removeprefix('base_model.model.')}.weight"] = value
+    return weights
+
+
+def _plain_name(name: str, fronts: Mapping[str, str]) -> str | None:
+    """A weight's name without the modules in `fronts`, each with what it stands in front of; None for their own weights."""
+    parts, out = name.split("."), []
+    for i, part in enumerate(parts):
+        held = fronts.get(".".join(parts[:i]))
+        if held is None:
+            out.append(part)
+        elif part != held:
+            return None
+    return ".".join(out)
 
 
 def _stamp(path: Path) -> dict[str, Any]:
@@ -275,6 +304,7 @@ def _with_adapter(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings", UserWarning)  # merging sees to that
             model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:
         raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error

@@ -84,15 +84,19 @@ class Trunk:
         layers = layers_of(forward.model, forward.inner)
         return None if layers is None else cls(forward, layers, keep)
 
+    def frozen(self) -> int:
+        """How many layers lie below everything that learns; 0 with virtual tokens, which every layer reads."""
+        return 0 if self.forward.virtual.virtual else self.layers.frozen()
+
     def depth(self) -> int:
-        """How many layers lie below everything that learns now; puts them into evaluation mode.
+        """As `frozen`; in a training, puts these layers into evaluation mode.
 
         0 in a prediction of which nothing is kept: it has better ways.
         """
         training = self.forward.model.training
         if not training and self.keep is None:
             return 0
-        depth = self.layers.frozen()
+        depth = self.frozen()
         if training:
             self.layers.settle(depth)
         return depth
@@ -103,7 +107,7 @@ class Trunk:
 
     def frozen_with_dropout(self) -> int:
         """How many layers lie below everything that learns, where these or the embeddings would have dropped something."""
-        depth = self.layers.frozen()
+        depth = self.frozen()
         inside = (m for part in self.layers.below(depth) for m in part.modules())
         return depth if any(isinstance(m, KeyedDropout) and m.p for m in inside) else 0
 
@@ -193,7 +197,7 @@ class Trunk:
         """What a run notes: frozen layers, how many sequences they were run for, and how many are kept, where."""
         kept = self.kept
         place = None if kept is None else "memory" if self.keep is None or self.keep.folder is None else "disk"
-        return {"layers": self.layers.frozen(), "of": len(self.layers), "computed": self.computed, "kept": place,
+        return {"layers": self.frozen(), "of": len(self.layers), "computed": self.computed, "kept": place,
                 "entries": 0 if kept is None else len(kept), "full": kept is not None and kept.full,
                 "damaged_files": 0 if kept is None else kept.damaged}  # fmt: skip
 
