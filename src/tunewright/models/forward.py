@@ -259,10 +259,9 @@ class ModelForward:
         if self.head is not None and self.head.pooling == "last":
             more["use_cache"] = False
         above = nullcontext() if self.trunk is None or states is None else self.trunk.layers.entered(depth, states)
+        places = (packing.places + self.virtual.first)[None]
         with above:
-            out = self.inner.base_model(
-                position_ids=(packing.places + self.virtual.first)[None], packing=packing, **more
-            )
+            out = self.inner.base_model(position_ids=places, packing=packing, **more)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 
