@@ -22,6 +22,7 @@ from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import laid
+from tunewright.models.shared_base import SharedBase
 from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
 from tunewright.recipe_task import member
@@ -112,6 +113,8 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
     Raises:
         RecipeError: it does not fit the model. OutOfMemory: what it adds does not fit the machine.
     """
+    if hasattr(adaptation, "prepare"):
+        adaptation = adaptation.prepare(loaded.tokenizer)
     with _memory("adaptation", "choose a smaller one, such as `adaptation: {lora: {rank: 8}}`, or a smaller model"):
         return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
 
@@ -184,12 +187,18 @@ def keeping(recipe: Recipe, kind: Kind, repeated: bool, share: int = 1) -> Keepi
         share: among how many tasks the room is divided.
     """
     t = recipe.training.trunk
-    if t.keep == "off" or (t.keep == "auto" and not repeated) or kind.altered is not None:
+    moves = _unfreezes(registry.build("update", recipe.training.update))
+    if t.keep == "off" or (t.keep == "auto" and (moves or not repeated)) or kind.altered is not None:
         return None  # where tokens are masked anew at each step, no text is read twice
     folder = None
     if t.keep == "disk":
         folder = Path(t.folder).expanduser() if t.folder else default_folder()
     return Keeping(t.limit // share, folder)
+
+
+def _unfreezes(update: Any) -> bool:
+    """Whether more and more layers learn as training goes on, so that what lies below them is hardly read twice."""
+    return bool(getattr(update, "unfreeze", 0)) or (hasattr(update, "inner") and _unfreezes(update.inner))
 
 
 def foresee(forward: ModelForward, training: Sequence[Example]) -> None:
@@ -341,11 +350,18 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     return Resumed(state.step, tuple(damaged))
 
 
-def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForward]:
-    """A saved model ready to predict, and its task; `recipe` is that of its run, where there is one."""
+def opened(saved: Saved, recipe: Recipe | None = None, shared: SharedBase | None = None) -> tuple[Kind, ModelForward]:
+    """A saved model ready to predict, and its task.
+
+    Args:
+        saved: as it was read.
+        recipe: that of its run, where there is one.
+        shared: the base that it was opened with, where others are opened on it too.
+    """
     kind = reopen(saved, recipe)
     forward = ModelForward(
-        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True  # type: ignore[arg-type]
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True,  # type: ignore[arg-type]
+        laid=None if shared is None else shared.laid,
     )  # fmt: skip
     return kind, forward
 

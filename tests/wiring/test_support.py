@@ -36,7 +36,14 @@ ROWS: dict[str, Any] = {
     "frozen": {"frozen": {"top": 1}},
     "bias": {"bias": {"norms": True}},
     "head": "head",
+    "bottleneck": {"bottleneck": {"placement": "houlsby", "reduction": 2}},
     "lora": {"lora": {"rank": 4}},
+    "ia3": "ia3",
+    "vera": {"vera": {"rank": 64}},
+    "prompt_tuning": {"prompt_tuning": {"tokens": 4}},
+    "p_tuning": {"p_tuning": {"tokens": 4}},
+    "prefix_tuning": {"prefix_tuning": {"tokens": 4, "projection": 8}},
+    "p_tuning_v2": {"p_tuning_v2": {"tokens": 4}},
     "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
 }
 NOT: dict[str, dict[str, str]] = {

@@ -96,11 +96,33 @@ def test_each_text_is_computed_once(tmp_path: Path) -> None:
     assert computed(off, tmp_path / "off") == 3 * len(off.windows.lengths)
 
 
-@pytest.mark.parametrize("changes", [{"training": {"epochs": 1}}, {"adaptation": "full"}])
+UNFREEZING = {"epochs": 3, "update": {"layerwise": {"unfreeze": 0.8}}}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"training": {"epochs": 1}}, {"adaptation": "full"}, {"adaptation": "full", "training": UNFREEZING}]
+)
 def test_nothing_is_kept_where_that_is_of_no_use(changes: dict[str, Any], tmp_path: Path) -> None:
     job = job_of(tmp_path, **changes)
     computed(job, tmp_path)
     assert job.forward.trunk.kept is None
+
+
+def test_gradual_unfreezing(tmp_path: Path) -> None:
+    """The same losses whether what lies below is kept at each stage or computed each time; both spare its graph."""
+    found = []
+    for keep in ("auto", "memory"):
+        trunk = {"training": merged(UNFREEZING, {"trunk": {"keep": keep}})}
+        job = job_of(tmp_path, adaptation="full", **trunk)
+        layers, depths, losses = job.forward.trunk.layers, list[int](), list[float]()
+        for happening in fit(job, Checkpoints(tmp_path / keep, "x")):
+            if hasattr(happening, "loss"):
+                losses.append(happening.loss)
+                depths.append(layers.frozen())
+        assert depths == sorted(depths, reverse=True) and set(depths) == {2, 1, 0}
+        assert all(module.training for module in job.model.modules())
+        found.append(losses)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 def test_a_run_says_what_it_does_not_drop(tmp_path: Path) -> None:

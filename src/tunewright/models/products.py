@@ -8,7 +8,7 @@ They are tried once, and where they are missing or disagree with the public func
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import cache
 from typing import Any
 
@@ -22,17 +22,27 @@ _ROWS = 4096  # for how many tokens at once the weights are laid out; other numb
 class _Laid:
     """One linear layer's product; `gelu` says that exact GELU follows, `turned` that its weight is (in, out).
 
-    Weights are laid out at the first call.
+    Weights are laid out at the first call, or taken from `known`, where others over the same weights have left them.
     """
 
-    def __init__(self, layer: Any, gelu: bool = False, turned: bool = False) -> None:
-        self.layer, self.gelu, self.turned = layer, gelu, turned
+    def __init__(
+        self,
+        layer: Any,
+        gelu: bool = False,
+        turned: bool = False,
+        known: MutableMapping[nn.Parameter, Tensor] | None = None,
+    ) -> None:
+        self.layer, self.gelu, self.turned, self.known = layer, gelu, turned, known
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._weight is None:
-            self._weight = _lay(self.layer.weight.t() if self.turned else self.layer.weight)
+            weight = self.layer.weight
+            laid = None if self.known is None else self.known.get(weight)
+            self._weight = _lay(weight.t() if self.turned else weight) if laid is None else laid
+            if self.known is not None:
+                self.known[weight] = self._weight
             self._bias = None if self.layer.bias is None else self.layer.bias.detach().bfloat16()
         return _product(x.bfloat16(), self._weight, self._bias, self.gelu)
 
@@ -77,10 +87,17 @@ class Products:
     Args:
         model: whose layers; what holds them (LoRA, say) goes on calling them.
         embeddings: a module whose output is made bfloat16, so that all that passes between the layers is; or None.
+        known: weights laid out by others, where these are theirs too: one copy is kept for all.
         but: modules whose layers are left as they are.
     """
 
-    def __init__(self, model: nn.Module, embeddings: nn.Module | None = None, but: Iterable[nn.Module] = ()) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        embeddings: nn.Module | None = None,
+        known: MutableMapping[nn.Parameter, Tensor] | None = None,
+        but: Iterable[nn.Module] = (),
+    ) -> None:
         self.embeddings = embeddings
         self.laid: dict[nn.Module, Callable[..., Tensor]] = {}
         if not works():
@@ -89,11 +106,11 @@ class Products:
         for module in (m for m in model.modules() if id(m) not in spared):
             if _gelu_follows(module):
                 fused: Any = module
-                self.laid[module] = _Laid(fused.dense, gelu=True)
+                self.laid[module] = _Laid(fused.dense, gelu=True, known=known)
             elif type(module) is nn.Linear and module.weight.device.type == "cpu":
-                self.laid[module] = _Laid(module)
+                self.laid[module] = _Laid(module, known=known)
             elif _is_conv1d(module) and next(module.parameters()).device.type == "cpu":
-                self.laid[module] = _Laid(module, turned=True)
+                self.laid[module] = _Laid(module, turned=True, known=known)
         if embeddings is not None:
             self.laid[embeddings] = _narrow(embeddings)
 

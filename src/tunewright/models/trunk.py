@@ -74,7 +74,9 @@ class Trunk:
 
     @classmethod
     def of(cls, forward: ModelForward, keep: Keeping | None) -> Trunk | None:
-        """The trunk of a forward's model, or None where its family is not known here."""
+        """The trunk of a forward's model, or None where its family is not known, or where virtual tokens learn below it."""
+        if forward.virtual.virtual:
+            return None
         layers = layers_of(forward.model, forward.inner)
         return None if layers is None else cls(forward, layers, keep)
 
