@@ -130,7 +130,7 @@ def test_every_kernel_gives_the_same(
     changes = {"n_positions" if case == "gpt2" else "max_position_embeddings": 200}
     truth = attached(case, adaptation, **changes)
     batch = batch_of(lengths)
-    wanted = ModelForward(truth)(batch)
+    wanted = ModelForward(truth, layout="padded")(batch)
     weighted(wanted).backward()
     if way in ("flash", "public"):
         monkeypatch.setattr(blocks, "take", lambda *args: False)
@@ -148,8 +148,8 @@ def test_what_fills_up_a_block_leaves_nothing_in_the_prefix() -> None:
     """One token in a block of 32: the places beside it must not be in the gradients of keys that all see."""
     truth, model = (attached("bert", PTuningV2(tokens=P), kind) for kind in (torch.float64, torch.float32))
     batch = batch_of((1,))
-    for one in (truth, model):
-        weighted(ModelForward(one)(batch)).backward()
+    weighted(ModelForward(truth, layout="padded")(batch)).backward()
+    weighted(ModelForward(model)(batch)).backward()
     assert gradient_error(model.double(), truth) < 1e-3
 
 
@@ -265,10 +265,10 @@ def test_a_nudge_moves_the_texts_own_tokens(case: str, adaptation: Any, layout: 
     assert zero.shape[0] == sum(LENGTHS)
     weighted(forward(batch, zero)).backward()
     assert zero.grad is not None and zero.grad.abs().amin(1).max() > 0
-    step = 3e-4 * torch.randn(zero.shape, generator=torch.Generator().manual_seed(2), dtype=zero.dtype)
+    step = 1e-4 * torch.randn(zero.shape, generator=torch.Generator().manual_seed(2), dtype=zero.dtype)
     with torch.no_grad():
         apart = weighted(forward(batch, step)) - weighted(forward(batch, -step))
-    torch.testing.assert_close(apart / 2, (zero.grad * step).sum(), atol=1e-6, rtol=5e-3)
+    torch.testing.assert_close(apart / 2, (zero.grad * step).sum(), atol=1e-6, rtol=1e-2)
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])
@@ -372,3 +372,16 @@ def test_the_context_has_fewer_places() -> None:
     assert room("bert", 0) == 40
     with pytest.raises(RecipeError, match="40 places in all"):
         room("bert", 33)
+
+
+def test_a_prediction_in_bfloat16_reads_the_prompt_that_is_saved() -> None:
+    """The network that makes it is no part of what a prediction lays out anew in bfloat16."""
+    model = attached("bert", PTuning(tokens=P), torch.float32)
+    forward, inside = ModelForward(model, precision="bfloat16"), list[Tensor]()
+    handle = model.get_base_model().bert.embeddings.register_forward_pre_hook(
+        lambda m, args, named: inside.append(named["inputs_embeds"][0, :P].clone()), with_kwargs=True
+    )
+    with forward.evaluating():
+        forward(batch_of(LENGTHS))
+    handle.remove()
+    assert torch.equal(inside[0], model.get_prompt_embedding_to_save("default"))

@@ -175,8 +175,12 @@ def open_saved(folder: Path, shared: SharedBase | None = None) -> Saved:
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": None if problem in ("token_classification", "reward") else problem,
         }  # fmt: skip
+
+    def tokens() -> Any:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = tokens() if shared is None else shared.tokenizer(card["files"], tokens)
         if not adapter:
             model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options, **named)
     except Exception as error:
