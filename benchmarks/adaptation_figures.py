@@ -44,6 +44,7 @@ def of_answer(answer: dict[str, Any], rows: int) -> Figures:
         RATE: examples / spent,
         "train_seconds": spent,
         "train_cpu_seconds": answer["train_cpu_seconds"],
+        "examples_per_cpu_second": examples / answer["train_cpu_seconds"],
         "first_prediction": rows / seconds["predict"],
         "prediction": rows / min(passes.values()) if passes else None,
         "prediction_over_cache": rows / kept if kept else None,
@@ -133,6 +134,7 @@ def _compare(ratios: Ratios, way: str, group: str, peer: str | None, bars: bool)
         ratios.add(what, f"{way}: {group}", peer, lambda _, f: f[key], needed, upward, f"{way}/ours")
 
     add("training, examples a second", RATE, NEEDED.get((way, group)) if bars else None)
+    add("training, examples a CPU second", "examples_per_cpu_second")
     if group not in ("as it comes", "tuned"):
         return
     add("prediction, first time", "first_prediction")

@@ -12,7 +12,16 @@ import torch
 from tunewright.core import registry
 from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, counted, listed
 from tunewright.core.seeds import key
-from tunewright.core.tensors import Adaptation, BoundUpdate, Objective, Parameters, Pool, Report, trainable
+from tunewright.core.tensors import (
+    Adaptation,
+    BoundUpdate,
+    Objective,
+    Parameters,
+    Pool,
+    Report,
+    parameters_of,
+    trainable,
+)
 from tunewright.encoding import Example, collate
 from tunewright.kinds import Encoded, Kind, reopen
 from tunewright.models import rows
@@ -111,12 +120,19 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
     """The loaded model with the recipe's adaptation.
 
     Raises:
-        RecipeError: it does not fit the model. OutOfMemory: what it adds does not fit the machine.
+        RecipeError: it does not fit the model, or nothing learns. OutOfMemory: what it adds does not fit the machine.
     """
     if hasattr(adaptation, "prepare"):
         adaptation = adaptation.prepare(loaded.tokenizer)
     with _memory("adaptation", "choose a smaller one, such as `adaptation: {lora: {rank: 8}}`, or a smaller model"):
-        return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+        model = adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+    if not trainable(model):
+        name = registry.name_of(adaptation)
+        raise RecipeError(
+            Problem(where="adaptation", found=f"{name} lets nothing learn: {type(loaded.model).__name__} has no new head",
+                    to_do=f"put what learns after it, such as `adaptation: [{name}, {{lora: {{rank: 16}}}}]`")
+        )  # fmt: skip
+    return model
 
 
 def refuse_thumbs(recipe: Recipe, training: Sequence[Example]) -> None:
@@ -140,7 +156,7 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     t, loaded = recipe.training, kind.loaded
     supervised = [e for e in training if e.target is not None]
     adaptation = registry.build("adaptation", recipe.adaptation)
-    size = sum(p.numel() for p in loaded.model.parameters())
+    size = parameters_of(loaded.model)
     model = attached(recipe, adaptation, loaded)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     live = rows.install(inner, [torch.from_numpy(tokens) for e in supervised for tokens in e.read()])

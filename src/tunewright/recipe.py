@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -31,6 +31,9 @@ from tunewright.recipe_several import alone, placed_in, shared
 from tunewright.recipe_several import problems as several_problems
 from tunewright.recipe_task import filled, lacking, misfits
 from tunewright.recipe_text import changed, load
+
+if TYPE_CHECKING:
+    from tunewright.core.tensors import Adaptation
 
 
 def _list(value: Any) -> Any:
@@ -280,6 +283,13 @@ class Recipe(_Part):
     def adaptation_name(self) -> str:
         """The adaptation without its options, such as "lora"; of a chain "quantized + lora"."""
         return registry.name_of(registry.build("adaptation", self.adaptation))
+
+    @property
+    def stores(self) -> Adaptation | None:
+        """How frozen weights are kept, where the adaptation says so."""
+        from tunewright.adaptations import stores_of
+
+        return stores_of(registry.build("adaptation", self.adaptation))
 
     def fingerprint(self) -> str:
         """SHA-256 over everything that training depends on: not the folder, the evaluation, or what frozen layers keep.

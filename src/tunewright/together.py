@@ -10,7 +10,7 @@ import torch
 
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError
-from tunewright.core.tensors import Batch, Pool
+from tunewright.core.tensors import Batch, Pool, parameters_of
 from tunewright.encoding import Example, collate
 from tunewright.fitting import Fit, attached, foresee, keeping, measured, rate_for, training_notes, update_of
 from tunewright.kinds import Encoded, Kind
@@ -96,10 +96,11 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
     """
     t, tasks = recipe.training, list(parts)
     adaptation = registry.build("adaptation", recipe.adaptation)
-    size = sum(p.numel() for p in parts[tasks[0]].kind.loaded.model.parameters())
+    size = parameters_of(parts[tasks[0]].kind.loaded.model)
     models = {task: attached(recipe, adaptation, part.kind.loaded) for task, part in parts.items()}
     several.share(models)
     whole = sum({id(p): p.numel() for model in models.values() for p in model.parameters()}.values())
+    whole += sum({id(m): getattr(m, "stored", 0) for model in models.values() for m in model.modules()}.values())
     supervised = {task: part.supervised for task, part in parts.items()}
     live = several.install_rows(
         models, [torch.from_numpy(x) for own in supervised.values() for e in own for x in e.read()]

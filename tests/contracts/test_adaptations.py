@@ -21,6 +21,7 @@ from tunewright.adaptations import (
     IA3,
     Bias,
     Bottleneck,
+    Chain,
     Frozen,
     Full,
     Head,
@@ -29,7 +30,9 @@ from tunewright.adaptations import (
     PromptTuning,
     PTuning,
     PTuningV2,
+    Quantized,
     Vera,
+    stores_of,
 )
 from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
@@ -77,6 +80,7 @@ def layer(name: str, *numbers: int) -> bool:
 PARTS = ("lora_", "bottleneck_", "ia3_l", "vera_lambda", "modules_to_save")
 ADDED: Learns = lambda name: any(part in name for part in PARTS)  # noqa: E731
 VIRTUAL: Learns = lambda name: "prompt_encoder" in name or "modules_to_save" in name  # noqa: E731
+HEAD: Learns = lambda name: "classifier" in name  # noqa: E731
 TOY, BERT, LLAMA = Subject("toy"), Subject("bert"), Subject("llama")
 
 # member -> (configuration, where it is tried, which of the adapted model's parameters learn)
@@ -155,6 +159,20 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (PrefixTuning(tokens=3, projection=8), LLAMA, VIRTUAL),
     ],
     "p_tuning_v2": [(PTuningV2(tokens=5), BERT, VIRTUAL), (PTuningV2(tokens=4), LLAMA, VIRTUAL)],
+    "quantized": [
+        (Quantized(), TOY, HEAD),
+        (Quantized("int8"), BERT, HEAD),
+        (Chain((Quantized("int8"), Lora(rank=4, targets=("query", "value")))), TOY, ADDED),
+        (Chain((Quantized("nf4"), Lora(rank=4))), BERT, ADDED),
+        (Chain((Quantized("fp4", double=False, block=128), Lora(rank=2, dropout=0.2))), BERT, ADDED),
+        (Chain((Quantized("nf4"), Lora(rank=4))), LLAMA, ADDED),
+        (Chain((Quantized("int8"), Lora(rank=4))), LLAMA, ADDED),
+        (Chain((Quantized(), Bottleneck("houlsby", reduction=2))), LLAMA, ADDED),
+        (Chain((Quantized(), Bottleneck("parallel", reduction=2))), BERT, ADDED),
+        (Chain((Quantized(), Bias())), BERT, lambda n: n.endswith("bias") or "classifier" in n),
+        (Chain((Quantized(), Head())), BERT, HEAD),
+        (Chain((Quantized(), Frozen(top=1))), LLAMA, lambda n: layer(n, 1) or n == "model.norm.weight"),
+    ],
 }  # fmt: skip
 WITHOUT: dict[str, dict[str, str]] = {
     "head": {"llama": "its output is its embeddings"},
@@ -187,7 +205,8 @@ def learn(subject: Subject, model: nn.Module, steps: int = 3) -> list[Report]:
 def test_every_registered_adaptation_is_here() -> None:
     assert set(TABLE) == set(members("adaptation"))
     for name, cases in TABLE.items():
-        assert all(type(adaptation) is members("adaptation")[name] for adaptation, _, _ in cases)
+        parts = [getattr(adaptation, "parts", (adaptation,)) for adaptation, _, _ in cases]
+        assert all(members("adaptation")[name] in map(type, some) for some in parts)
         tried = {subject.name for _, subject, _ in cases} | set(WITHOUT.get(name, {}))
         assert tried == {"toy", "bert", "llama"}, f"{name} is to be tried on all of them"
 
@@ -212,8 +231,14 @@ def rewrites(adaptation: Any) -> bool:
 
 @every
 def test_attaching_changes_no_score(adaptation: Any, subject: Subject, learns: Learns) -> None:
-    before = scores(subject, subject.model())
+    """Quantization cannot keep the scores: what is put on top of it keeps those of the quantized model, and these are near."""
+    plain = scores(subject, subject.model())
+    stores = stores_of(adaptation)
+    before = plain if stores is None else scores(subject, stores.merge(stores.attach(subject.model(), 0)))
     after = scores(subject, adaptation.attach(subject.model(), 0))
+    if stores is not None:
+        error = float((before - plain).norm() / (plain - plain.mean()).norm())
+        assert 0 < error < (0.05 if stores.kind == "int8" else 0.5)
     if not identity(adaptation):
         assert not torch.allclose(after, before), "virtual tokens that nothing reads"
         base = adaptation.attach(subject.model(), 0).get_base_model()

@@ -192,6 +192,21 @@ def test_an_adapter_of_plain_peft_answers_here(tmp_path: Path, offline: None) ->
     assert torch.allclose(scores_of(opened.model), plain, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["PromptTuningConfig", "PrefixTuningConfig", "PromptEncoderConfig"])
+def test_virtual_tokens_of_plain_peft_answer_here(kind: str, tmp_path: Path) -> None:
+    import peft
+
+    folder = foreign(tmp_path, getattr(peft, kind)(task_type="SEQ_CLS", num_virtual_tokens=4))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tmp_path / "base" / name, folder)
+    opened = open_model(folder, LABELS)
+    assert opened.limit <= 60
+    with torch.no_grad():
+        assert torch.allclose(
+            scores_of(opened.model), plain_scores(peft_model(tmp_path / "base", folder), batch()), atol=1e-5
+        )
+
+
 def test_labels_come_from_the_bases_own_head(tmp_path: Path) -> None:
     assert open_model(foreign(tmp_path, labels=True)).labels == LABELS
 
@@ -272,7 +287,8 @@ def test_what_keeps_an_adapter_from_opening_is_said(tmp_path: Path, offline: Non
     (folder / "adapter_model.bin").unlink()
     refused("no adapter_model.safetensors")
     folder = foreign(tmp_path / "prompts", PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4))
-    refused("learnt prompts")
+    with pytest.raises(ModelError, match="learnt prompts, which cannot become part"):
+        load(find(str(folder)), LABELS, 0)
 
 
 def test_a_head_that_nobody_has_is_not_made_up(tmp_path: Path) -> None:

@@ -375,7 +375,7 @@ def test_a_damaged_file_is_made_again(damage: Callable[[Path], None], tmp_path: 
     damage(path)
     after = on_disk(tmp_path)
     same(learn(after), wanted, 1e-6)
-    assert after.trunk is not None and after.trunk.computed > 0
+    assert after.trunk is not None and after.trunk.computed > 0 and after.trunk.facts()["damaged_files"] == 1
     again = on_disk(tmp_path)
     same(learn(again), wanted, 1e-6)
     assert again.trunk is not None and again.trunk.computed == 0

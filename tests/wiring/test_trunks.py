@@ -44,7 +44,7 @@ def test_a_second_recipe_goes_on_from_what_the_first_left(top: int, tmp_path: Pa
     disk = {"adaptation": {"frozen": {"top": top}}, "training": {"trunk": {"keep": "disk", "folder": "trunks"}}}
     first = carried_out(tmp_path, "first", **disk)
     kept = files(tmp_path)
-    assert kept
+    assert len(kept) == 3  # one file a split
     other = merged(disk, {"training": {"rate": 0.02, "epochs": 3}})
     second = carried_out(tmp_path, "second", **other)
     assert files(tmp_path) == kept, "the second run computed again what the first had kept"
@@ -57,6 +57,10 @@ def test_a_second_recipe_goes_on_from_what_the_first_left(top: int, tmp_path: Pa
         path.write_bytes(raw)
     again = carried_out(tmp_path, "again", **other)
     assert near(probabilities(again), probabilities(plain))
+    noted = [json.loads((folder / "run.json").read_text())["trunk"] for folder in (first, second, plain, again)]
+    assert [facts["damaged_files"] for facts in noted] == [0, 0, 0, 2]  # the training and the validation texts'
+    assert noted[0]["computed"] == noted[0]["entries"] > noted[1]["computed"] == 0
+    assert [facts["kept"] for facts in noted] == ["disk", "disk", None, "disk"]
 
 
 def test_keeping_is_no_part_of_what_a_run_is(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class IA3:
     feed_forward: Literal["auto"] | tuple[str, ...] = "auto"
 
     role: ClassVar[Role] = "adds"
-    rate_factor: ClassVar[float] = 30.0
+    rate_factor: ClassVar[float] = 100.0
 
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
         """A PeftModel around `model`, whose own parameters no longer learn. Nothing is drawn: `seed` changes nothing.

@@ -217,7 +217,7 @@ class Lora:
 def _exactly(patterns: Mapping[str, float], chosen: Mapping[str, nn.Module]) -> dict[str, float]:
     """What the patterns say of each module by its whole name: peft saves patterns in another order, and the first counts."""
     own = {name: next((value for end, value in patterns.items() if matches(end, name)), None) for name in chosen}
-    return {f"^{re.escape(name)}": value for name, value in own.items() if value is not None}
+    return {re.escape(name): value for name, value in own.items() if value is not None}
 
 
 def _ends(model: nn.Module, head: list[str]) -> list[str]:

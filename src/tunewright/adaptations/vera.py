@@ -32,7 +32,7 @@ class Vera:
     initial: Annotated[float, Gt(0)] = 0.1
 
     role: ClassVar[Role] = "adds"
-    rate_factor: ClassVar[float] = 30.0
+    rate_factor: ClassVar[float] = 100.0
 
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
         """A PeftModel around `model`, whose own parameters no longer learn.

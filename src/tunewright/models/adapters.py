@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tunewright.core.errors import ModelError, Problem, listed
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_OUTER = frozenset({"ADAPTION_PROMPT", "XLORA", "POLY", "CPT", "CARTRIDGE"})
+_OUTER = frozenset({"ADAPTION_PROMPT", "XLORA", "POLY", "CPT", "CARTRIDGE", "MULTITASK_PROMPT_TUNING", "SHADOW"})
 """Kinds that work in peft's own call of the model, or need more than texts."""
 _INSIDE = "base_model.model."
 

@@ -15,8 +15,9 @@ import torch
 
 from tunewright.core.errors import ModelError, Problem, listed
 from tunewright.core.spans import tags_of
-from tunewright.models.adapters import config_of, is_adapter, is_prompt, laid_on, outputs
+from tunewright.models.adapters import config_of, is_adapter, laid_on, outputs
 from tunewright.models.loading import Found, auto_class, check_tokenizer, find, language_problem, limit_of, quiet
+from tunewright.models.places import room
 from tunewright.models.precision import chosen_device
 from tunewright.models.saving import CARD, Saved, open_saved
 from tunewright.models.templates import template_of
@@ -51,9 +52,6 @@ def open_adapter(folder: Path, labels: Sequence[str] = ()) -> Saved:
 
     quiet()
     config, found = config_of(folder), find(str(folder))
-    if is_prompt(config):
-        raise _problem(folder, f"learnt prompts of the kind {config['peft_type']}", "an adapter that changes layers",
-                       "open it with peft, or train one here")  # fmt: skip
     if found.place is None:
         raise _problem(folder, "an adapter of the toy", "a base with a place", "")
     problem = _problem_of(config, folder, found)
@@ -81,7 +79,7 @@ def open_adapter(folder: Path, labels: Sequence[str] = ()) -> Saved:
     )
     model = laid_on(base, folder)
     card = _card(config, problem, names, tokenizer, found)
-    limit = limit_of(base, tokenizer)
+    limit = room(base, limit_of(base, tokenizer), int(config.get("num_virtual_tokens") or 0))
     return Saved(
         found, model.eval().to(chosen_device("auto")), tokenizer, tuple(names), limit, "checkpoint", "float32",
         {**card, "limit": limit},

@@ -162,16 +162,17 @@ class ModelForward:
     def embeddings(self) -> Tensor:
         """(V, D) the table of token embeddings, with what has been learnt in it."""
         table: Tensor = self.inner.get_input_embeddings().weight
-        return table
+        return table.to(torch.promote_types(table.dtype, torch.float32))
 
     def _width(self) -> int:
         """How many scores a unit has."""
         return int(self.inner.config.num_labels if self.vocabulary is None else self.inner.config.vocab_size)
 
     def nudge_like(self, batch: Batch) -> Tensor:
-        """Zeros (T, D) in the embeddings' precision and place."""
+        """Zeros (T, D) in the precision of looked-up embeddings, and their place."""
         weight = self.inner.get_input_embeddings().weight
-        return torch.zeros(len(batch.tokens), weight.shape[1], dtype=weight.dtype, device=self.device)
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        return torch.zeros(len(batch.tokens), weight.shape[1], dtype=dtype, device=self.device)
 
     def features(self, batch: Batch) -> Tensor:
         """(B, D) the body's pooled hidden states, without a graph: what a linear probe is fitted on."""
@@ -258,10 +259,9 @@ class ModelForward:
         if self.head is not None and self.head.pooling == "last":
             more["use_cache"] = False
         above = nullcontext() if self.trunk is None or states is None else self.trunk.layers.entered(depth, states)
+        places = (packing.places + self.virtual.first)[None]
         with above:
-            out = self.inner.base_model(
-                position_ids=(packing.places + self.virtual.first)[None], packing=packing, **more
-            )
+            out = self.inner.base_model(position_ids=places, packing=packing, **more)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 

@@ -50,6 +50,8 @@ class Kept:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used, self.full = limit, 0, False
+        self.damaged = 0
+        """How many files were found damaged and removed."""
         self._rows: dict[bytes, Tensor] = {}
 
     def __len__(self) -> int:
@@ -139,6 +141,7 @@ class KeptOnDisk(Kept):
                 rows = file.get_tensor("rows")
             os.utime(path)
         except (SafetensorError, OSError, ValueError, RuntimeError):
+            self.damaged += 1
             path.unlink(missing_ok=True)
             return
         parts = torch.split(rows, counts.tolist())
@@ -150,6 +153,7 @@ class KeptOnDisk(Kept):
         self._files = {key: entry for key, entry in self._files.items() if entry[0] != path}
         for key in [key for key, home in self._homes.items() if home == path]:
             del self._rows[key], self._homes[key]
+        self.damaged += 1
         path.unlink(missing_ok=True)
 
     def _room(self, size: int) -> bool:

@@ -19,7 +19,8 @@ from torch import nn
 from tunewright.core.errors import ModelError, OutOfMemory, Problem, closest, listed
 from tunewright.core.files import sha256
 from tunewright.core.seeds import key
-from tunewright.models import adapters
+from tunewright.core.tensors import Adaptation
+from tunewright.models import adapters, allocator
 from tunewright.models.heads import OUTPUT
 from tunewright.models.places import places
 from tunewright.models.toy import toy_bert, toy_llama, toy_t5
@@ -56,10 +57,10 @@ class Found:
             return text, text
         import hashlib
 
-        places = [Path(place) for place in (self.place, self.adapter) if place is not None]
+        folders = [Path(place) for place in (self.place, self.adapter) if place is not None]
 
         def of(patterns: Sequence[str]) -> str:
-            files = [p for place in places for p in sorted({p for pattern in patterns for p in place.glob(pattern)})]
+            files = [p for folder in folders for p in sorted({p for pattern in patterns for p in folder.glob(pattern)})]
             return hashlib.sha256("".join(f"{p.name}:{sha256(p)}\n" for p in files).encode()).hexdigest()
 
         weights = ["*.safetensors", "config.json", *([adapters.CONFIG] if self.adapter else [])]
@@ -215,6 +216,7 @@ def load(
     seed: int,
     problem: Problems = "single_label_classification",
     weights: Weights = "pretrained",
+    stores: Adaptation | None = None,
 ) -> Loaded:
     """The model with a head for `labels`: classes, labels, targets or tags, as `problem` says; none for a language model.
 
@@ -224,13 +226,16 @@ def load(
 
     Args:
         weights: "random" takes the architecture and the tokenizer alone: what pretraining is worth is seen beside it.
+        stores: how frozen weights are to be kept (`adaptations.stores_of`): done here, so that the model is never whole in
+            float32, and all that stands on it, a preference's reference too, stands on the weights that are trained with.
 
     Raises:
         ModelError: it cannot be read, has no such head, or has no fast tokenizer.
     """
     quiet()
     if found.place is None:
-        return _toy(found, labels, seed, problem)
+        made = _toy(found, labels, seed, problem)
+        return made if stores is None else replace(made, model=stores.attach(made.model, 0))
     from transformers import AutoConfig, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": found.local, "trust_remote_code": False}
@@ -249,8 +254,8 @@ def load(
                 model, info = auto_class(problem).from_config(config, dtype=torch.float32), None
             else:
                 model, info = auto_class(problem).from_pretrained(
-                    found.place, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True,
-                    output_loading_info=True, **options,
+                    found.place, config=config, dtype=torch.float32 if stores is None else "auto", use_safetensors=True,
+                    ignore_mismatched_sizes=True, output_loading_info=True, **options,
                 )  # fmt: skip
     except MemoryError as error:
         raise _too_big(found) from error
@@ -266,6 +271,8 @@ def load(
     if adapter is not None:
         model, brought = adapters.folded(model, adapter, frozenset(named if own != ordered else ()))
         fresh -= brought
+    if stores is not None:
+        model = kept(model, stores)
     if problem in LANGUAGE:
         fresh &= {name for name, _ in model.named_parameters()}
     elif weights == "random" or (own != ordered and not fresh & named):
@@ -274,6 +281,14 @@ def load(
     check_tokenizer(found, model, tokenizer)
     head = "new" if fresh or weights == "random" else "checkpoint"
     return Loaded(found, model, tokenizer, tuple(ordered), limit_of(model, tokenizer), head)
+
+
+def kept(model: Any, stores: Adaptation) -> Any:
+    """The model with its weights as `stores` keeps them; what that frees is given back."""
+    model = stores.attach(model, 0)
+    model.config.dtype = torch.float32  # of what stays a number of its own, and passes between the layers
+    allocator.give_back()
+    return model
 
 
 def _configured(config: Any, labels: Sequence[str], problem: Problems) -> tuple[list[str], list[str]]:
@@ -399,7 +414,10 @@ def quiet() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    import logging as plain
     import warnings
+
+    plain.getLogger("bitsandbytes").setLevel(plain.ERROR)  # it advises, when imported, to install kernels from the Hub
 
     warnings.filterwarnings("ignore", message=".*tokenizer.*", category=UserWarning)
 

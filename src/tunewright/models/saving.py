@@ -16,12 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tunewright.adaptations import stores_of
 from tunewright.adaptations.starts import given_back, restate, started_of
-from tunewright.core.errors import ModelError, Problem, RunDamaged, listed
+from tunewright.adaptations.stored import dequantized, is_quantized, state_of
+from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged, listed
 from tunewright.core.files import write_json
+from tunewright.core.registry import build
+from tunewright.core.tensors import Adaptation
 from tunewright.models import folders
 from tunewright.models.dropout import KeyedDropout
-from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, quiet
+from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, kept, quiet
 from tunewright.models.precision import chosen_device
 from tunewright.models.rows import LiveRows
 from tunewright.models.shared_base import SharedBase
@@ -75,9 +79,15 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
     """The model's own files; returns what tunewright.json says of the base."""
     found = loaded.found
     place = str(Path(found.place).absolute()) if found.place and found.local else found.place
-    base = {"name": found.name, "place": place, "sha256": found.fingerprint()[0], "revision": found.revision}
+    base: dict[str, Any] = {
+        "name": found.name,
+        "place": place,
+        "sha256": found.fingerprint()[0],
+        "revision": found.revision,
+    }
     quiet()
     if not hasattr(model, "peft_config"):
+        dequantized(model)
         model.save_pretrained(part)
         return base
     if any(getattr(m, "merged", False) is True for m in model.modules()):
@@ -86,6 +96,7 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
         place = str(folder / "base")
         _save_base(model, loaded.tokenizer, part / "base")
         base["sha256"] = Found("base", str(part / "base")).fingerprint()[0]
+        base["dequantized"] = is_quantized(model)
     for config in model.peft_config.values():
         config.base_model_name_or_path, config.revision = place, found.revision
     with warnings.catch_warnings():
@@ -97,10 +108,11 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
 
 
 def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
-    """The plain model below an adapter, with the weights that it had before."""
+    """The plain model below an adapter, with the weights that it had before; those that were quantized, dequantized."""
     inner = model.get_base_model()
     plain = type(inner)(inner.config)
-    plain.load_state_dict(plain_weights(model))
+    own = plain.state_dict().keys()
+    plain.load_state_dict({name: value for name, value in plain_weights(model).items() if name in own})
     plain.save_pretrained(place)
     tokenizer.save_pretrained(place)
 
@@ -115,7 +127,7 @@ def plain_weights(model: Any) -> dict[str, Tensor]:
     fronts = {
         name: held for name, module in inner.named_modules() for held, _ in module.named_children() if held in _BELOW
     }
-    named = ((_plain_name(name, fronts), value) for name, value in inner.state_dict().items())
+    named = ((_plain_name(name, fronts), value) for name, value in state_of(inner).items())
     weights = {name: value for name, value in named if name is not None}
     for name, value in given_back(model).items():
         weights[f"{name.removeprefix('base_model.model.')}.weight"] = value
@@ -134,14 +146,16 @@ def _plain_name(name: str, fronts: Mapping[str, str]) -> str | None:
     return ".".join(out)
 
 
-def open_saved(folder: Path, shared: SharedBase | None = None) -> Saved:
+def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: bool = True) -> Saved:
     """The tuned model of a folder that `save` wrote.
 
-    The base of an adapter is looked for by its name in the catalogue, then at its place.
+    The base of an adapter is looked for by its name in the catalogue, then at its place; it is quantized as it was for
+    training.
 
     Args:
         folder: what `save` wrote.
         shared: the base of other adapters, in memory already or read with this one; of its tensors there is one copy.
+        quantized: False puts an adapter that was trained on a quantized base on the base as it is.
 
     Raises:
         RunDamaged: the folder is none of ours, or files are missing, changed or unreadable.
@@ -186,7 +200,8 @@ def open_saved(folder: Path, shared: SharedBase | None = None) -> Saved:
     except Exception as error:
         raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
     if adapter:
-        model = _with_adapter(folder, found, problem, options, named, shared)
+        stores = _stores(card) if quantized else None
+        model = _with_adapter(folder, found, problem, options, named, shared, stores)
         inner = model.get_base_model()
         if inner.config.pad_token_id is None or hasattr(inner, "score"):
             inner.config.pad_token_id = tokenizer.pad_token_id
@@ -202,24 +217,37 @@ def open_saved(folder: Path, shared: SharedBase | None = None) -> Saved:
     )
 
 
+def _stores(card: dict[str, Any]) -> Adaptation | None:
+    """How the base of an adapter keeps its frozen weights; None where it is as it is."""
+    if card["base"].get("dequantized") or not card.get("adapted"):
+        return None
+    return stores_of(build("adaptation", card["adapted"]))
+
+
 def _with_adapter(
-    folder: Path, found: Found, problem: str, options: dict[str, Any], named: dict[str, Any], shared: SharedBase | None
-) -> Any:
+    folder: Path, found: Found, problem: str, options: dict[str, Any], named: dict[str, Any], shared: SharedBase | None,
+    stores: Adaptation | None = None,
+) -> Any:  # fmt: skip
     from peft import PeftModel
 
     from tunewright.adaptations.bottleneck_layers import register
 
     register()
+    if stores is not None:
+        options = {**options, "dtype": "auto"}
 
     def read() -> Any:
-        return auto_class(problem).from_pretrained(
+        base = auto_class(problem).from_pretrained(
             found.place, revision=found.revision or "main", local_files_only=found.local, ignore_mismatched_sizes=True,
             **options, **named,
         )  # fmt: skip
+        return base if stores is None else kept(base, stores)
 
     try:
         with torch.random.fork_rng():
-            base = read() if shared is None else shared.model(auto_class(problem), named, read)
+            base = read() if shared is None else shared.model(auto_class(problem), named, read, stores)
+    except RecipeError:
+        raise
     except Exception as error:
         raise ModelError(
             Problem(where=f"model {found.name}", found=f"the adapter's base cannot be read: {_first(error)}",
@@ -228,6 +256,7 @@ def _with_adapter(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # it sets that right
             warnings.filterwarnings("ignore", ".*tie_word_embeddings", UserWarning)  # merging sees to that
             model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:

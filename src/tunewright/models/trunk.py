@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from tunewright.models.forward import ModelForward
 
 _VERSION = 1  # of what the rows on disk mean; raised when the same weights and tokens come to give others
+
+_OF_THE_HEAD = frozenset(
+    {"id2label", "label2id", "num_labels", "problem_type", "_name_or_path", "architectures", "dtype", "torch_dtype",
+     "transformers_version"}
+)  # fmt: skip
+"""What of a configuration says nothing of the layers, or is noted by saving."""
 
 Rows = Literal["tokens", "first", "last", "mean", "positions"]
 
@@ -80,15 +86,19 @@ class Trunk:
         layers = layers_of(forward.model, forward.inner)
         return None if layers is None else cls(forward, layers, keep)
 
+    def frozen(self) -> int:
+        """How many layers lie below everything that learns; 0 with virtual tokens, which every layer reads."""
+        return 0 if self.forward.virtual.virtual else self.layers.frozen()
+
     def depth(self) -> int:
-        """How many layers lie below everything that learns now; puts them into evaluation mode.
+        """As `frozen`; in a training, puts these layers into evaluation mode.
 
         0 in a prediction of which nothing is kept: it has better ways.
         """
         training = self.forward.model.training
         if not training and self.keep is None:
             return 0
-        depth = self.layers.frozen()
+        depth = self.frozen()
         if training:
             self.layers.settle(depth)
         return depth
@@ -99,7 +109,7 @@ class Trunk:
 
     def frozen_with_dropout(self) -> int:
         """How many layers lie below everything that learns, where these or the embeddings would have dropped something."""
-        depth = self.layers.frozen()
+        depth = self.frozen()
         inside = (m for part in self.layers.below(depth) for m in part.modules())
         return depth if any(isinstance(m, KeyedDropout) and m.p for m in inside) else 0
 
@@ -185,6 +195,14 @@ class Trunk:
                 kept.put([keys[i] for i in missing], self._run(part, reading), [counts[i] for i in missing])
         kept.flush()
 
+    def facts(self) -> dict[str, Any]:
+        """What a run notes: frozen layers, how many sequences they were run for, and how many are kept, where."""
+        kept = self.kept
+        place = None if kept is None else "memory" if self.keep is None or self.keep.folder is None else "disk"
+        return {"layers": self.frozen(), "of": len(self.layers), "computed": self.computed, "kept": place,
+                "entries": 0 if kept is None else len(kept), "full": kept is not None and kept.full,
+                "damaged_files": 0 if kept is None else kept.damaged}  # fmt: skip
+
     def flush(self) -> None:
         """Sees that what is kept on disk is there for others."""
         if self.kept is not None:
@@ -261,10 +279,7 @@ class Trunk:
 
         forward, layers = self.forward, self.layers
         normed = [layers.norm] if reading.normed and layers.norm is not None else []
-        config = {
-            name: x for name, x in forward.inner.config.to_dict().items()
-            if name not in ("id2label", "label2id", "num_labels", "problem_type", "_name_or_path", "architectures")
-        }  # fmt: skip
+        config = {name: x for name, x in forward.inner.config.to_dict().items() if name not in _OF_THE_HEAD}
         digest = hashlib.sha256()
         for fact in (_VERSION, torch.__version__, transformers.__version__, torch.backends.cpu.get_cpu_capability(),
                      forward.device.type, forward.precision, forward.layout, reading, sorted(config.items(), key=str)):  # fmt: skip
