@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import At, BoundUpdate, Gradient, Report
 from tunewright.schedules import Linear, Scaled
-from tunewright.updates import AdamW, Clip, Layerwise, LoraPlus
+from tunewright.updates import AdamW, AdamW8bit, Clip, Layerwise, LoraPlus
 
 assert tunewright.updates.__all__
 
@@ -25,6 +26,11 @@ TABLE: dict[str, list[Any]] = {
         AdamW(rate=0.05),
         AdamW(rate=Scaled(0.05, Linear(warmup=0.1)), decay=0.1, beta1=0.8, beta2=0.95, epsilon=1e-6),
         AdamW(rate=0.05, decay=Linear(floor=0.01)),
+    ],
+    "adamw_8bit": [
+        AdamW8bit(rate=0.05, on_cpu=True),
+        AdamW8bit(rate=0.05, least=1, on_cpu=True),
+        AdamW8bit(rate=Scaled(0.05, Linear(warmup=0.1)), decay=0.1, beta1=0.8, beta2=0.95, least=1, on_cpu=True),
     ],
     "clip": [
         Clip(norm=0.5, inner=AdamW(rate=0.05)),
@@ -253,6 +259,8 @@ def test_clip_is_clip_grad_norm(share: float) -> None:
         {"adamw": {"rate": float("inf")}},
         {"adamw": {"decay": -0.1}},
         {"adamw": {"beta1": 1.0}},
+        {"adamw_8bit": {"rate": -1.0}},
+        {"adamw_8bit": {"least": 0}},
         {"clip": {"norm": 0}},
         {"clip": {"norm": -1.0, "inner": "adamw"}},
     ],
@@ -260,6 +268,35 @@ def test_clip_is_clip_grad_norm(share: float) -> None:
 def test_what_would_unlearn_is_refused(spec: Any) -> None:
     with pytest.raises(RecipeError):
         build("update", spec)
+
+
+def test_adamw_8bit_goes_where_adamw_goes_on_a_quarter_of_its_memory() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start, aim = (torch.randn(64, 96, generator=generator) for _ in range(2))
+    ended, held = {}, {}
+    for update in (AdamW(rate=0.02, decay=0.1), AdamW8bit(rate=0.02, decay=0.1, on_cpu=True)):
+        p = nn.Parameter(start.clone())
+        bound = update.bind({"w.weight": p})
+
+        def gradient(p: nn.Parameter = p) -> Report:
+            p.grad = (p - aim).detach()
+            return Report(0, float(p.grad.square().sum()), {}, {})
+
+        for step in range(30):
+            bound.step(gradient, At(step, 30))
+        ended[type(update)] = p.detach()
+        held[type(update)] = sum(t.numel() * t.element_size() for t in bound.state()["tensors"].values()) / p.numel()
+    moved = ended[AdamW] - start
+    assert (ended[AdamW8bit] - ended[AdamW]).norm() < 0.05 * moved.norm()
+    assert 8 <= held[AdamW] < 8.01 and 2 <= held[AdamW8bit] < 2.1
+
+
+def test_adamw_8bit_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"(?s)model on a CPU.*on_cpu: true.*training\.update: adamw"):
+        AdamW8bit().bind(parameters())
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(RecipeError, match=r"(?s)bitsandbytes is not installed.*tunewright\[quantized\]"):
+        AdamW8bit(on_cpu=True).bind(parameters())
 
 
 DEEP = {

@@ -68,7 +68,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def add(self, name: str, options: BottleneckConfig) -> None:
         """A bottleneck for the adapter `name`; W_down is drawn as nn.Linear draws its own (He et al. 2015)."""
-        like = next(self.base_layer.parameters())
+        own = next(self.base_layer.parameters(), None)
+        like: Tensor = self.base_layer.weight if own is None else own  # type: ignore[assignment]  # quantized, without a bias
         dtype = like.dtype if like.dtype.is_floating_point else torch.get_default_dtype()
         down = nn.Linear(self.width, options.width, device=like.device, dtype=dtype)
         up = nn.Linear(options.width, self.width, device=like.device, dtype=dtype)

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from tunewright.core.errors import Problem, RecipeError
@@ -65,6 +66,9 @@ class Chain:
             RecipeError: a part does not fit what is there, or nothing is left that learns.
         """
         for i, part in enumerate(self.parts):
+            if part.role == "chooses" and self.parts[i - 1].role == "stores":
+                for parameter in model.parameters():  # a choice begins with all that can learn
+                    parameter.requires_grad_(parameter.dtype in (torch.float32, torch.float64))
             model = part.attach(model, seed if i == 0 else key(seed, "chain", i))
         if not any(p.requires_grad for p in model.parameters()):
             raise RecipeError(
@@ -77,3 +81,9 @@ class Chain:
         for part in reversed(self.parts):
             model = part.merge(model)
         return model
+
+
+def stores_of(adaptation: Adaptation) -> Adaptation | None:
+    """The part of a chain (or the whole of none) that changes how frozen weights are stored, which is done as they are read."""
+    parts = adaptation.parts if isinstance(adaptation, Chain) else (adaptation,)
+    return next((part for part in parts if part.role == "stores"), None)

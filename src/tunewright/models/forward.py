@@ -22,9 +22,11 @@ from tunewright.core.seeds import key
 from tunewright.core.tensors import Batch, Decoder
 from tunewright.models import allocator, attention, dropout, last_layer, virtual
 from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
+from tunewright.models.kept import Keeping
 from tunewright.models.last_layer import LastLayer
 from tunewright.models.prefixes import Sharing, shared
 from tunewright.models.products import Products
+from tunewright.models.trunk import Trunk
 from tunewright.models.vocabulary import Vocabulary
 
 Layout = Literal["packed", "padded"]
@@ -53,6 +55,7 @@ class ModelForward:
         fixed: the weights change no more: the model is put into evaluation mode, and what a prediction has laid out
             of them is kept for the next.
         draws: where dropouts draw from; its own where this is left out. Forwards over one body have one.
+        keep: how much of what layers below the first that learns make of a text is kept (`trunk.py`); None for nothing.
         laid: what predictions of other forwards over the same weights have laid out, and where this one leaves its own.
     """
 
@@ -65,6 +68,7 @@ class ModelForward:
         scale: tuple[Sequence[float], Sequence[float]] | None = None,
         fixed: bool = False,
         draws: dropout.Draws | None = None,
+        keep: Keeping | None = None,
         laid: MutableMapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
         self.model = model
@@ -92,6 +96,7 @@ class ModelForward:
         self._nudge: Tensor | None = None
         self._last: LastLayer | None = None
         self._types = _reads_types(self.inner)
+        self.trunk = Trunk.of(self, keep)
         attention.register()
         allocator.settle()
         _own_config(model, self.inner)
@@ -157,16 +162,17 @@ class ModelForward:
     def embeddings(self) -> Tensor:
         """(V, D) the table of token embeddings, with what has been learnt in it."""
         table: Tensor = self.inner.get_input_embeddings().weight
-        return table
+        return table.to(torch.promote_types(table.dtype, torch.float32))
 
     def _width(self) -> int:
         """How many scores a unit has."""
         return int(self.inner.config.num_labels if self.vocabulary is None else self.inner.config.vocab_size)
 
     def nudge_like(self, batch: Batch) -> Tensor:
-        """Zeros (T, D) in the embeddings' precision and place."""
+        """Zeros (T, D) in the precision of looked-up embeddings, and their place."""
         weight = self.inner.get_input_embeddings().weight
-        return torch.zeros(len(batch.tokens), weight.shape[1], dtype=weight.dtype, device=self.device)
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        return torch.zeros(len(batch.tokens), weight.shape[1], dtype=dtype, device=self.device)
 
     def features(self, batch: Batch) -> Tensor:
         """(B, D) the body's pooled hidden states, without a graph: what a linear probe is fitted on."""
@@ -193,13 +199,18 @@ class ModelForward:
         self._settle()
         laid = self.device.type == "cpu" and self.precision == "bfloat16"
         try:
-            with torch.inference_mode(), self._autocast(), self._products() if laid else nullcontext():
+            depth = self._depth()
+            with torch.inference_mode(), self._autocast(), self._laid_out(depth) if laid else nullcontext():
                 yield
         finally:
+            if self.trunk is not None:
+                self.trunk.flush()
             self.model.train(was)
 
     def release(self) -> nn.Module:
         """The model as transformers knows it, without anything of ours in it."""
+        if self.trunk is not None:
+            self.trunk.flush()
         dropout.remove(self.model)
         if self._last is not None:
             self._last.remove()
@@ -214,15 +225,32 @@ class ModelForward:
             self.model.eval()
             allocator.give_back()
 
-    def _products(self) -> Products:
-        """Faster products for a prediction; made anew where the weights may have changed."""
+    @contextmanager
+    def _laid_out(self, depth: int) -> Iterator[None]:
+        """Faster products for a prediction; made anew where the weights may have changed, which `depth` layers have not."""
+        trunk = self.trunk if depth else None
         if self._laid is None or not self.fixed:
-            narrow = self.layout == "packed" and self.kind in _NARROW
-            self._laid = Products(self.inner, self.inner.base_model.embeddings if narrow else None, self._known)
-        return self._laid
+            below = trunk.layers.below(depth) if trunk is not None else []
+            self._laid = Products(self.inner, None if depth else self._narrow(), self._known, below)
+        with trunk.laid(depth) if trunk is not None else nullcontext(), self._laid:
+            yield
 
-    def _hidden(self, batch: Batch, packing: attention.Packing) -> Tensor:
-        """(T, D) hidden states of the packed batch."""
+    def _narrow(self) -> nn.Module | None:
+        """The embeddings, where what passes between the layers of a prediction is bfloat16."""
+        embeddings: nn.Module | None = self.inner.base_model.embeddings if self._narrows else None
+        return embeddings
+
+    @property
+    def _narrows(self) -> bool:
+        return self.layout == "packed" and self.kind in _NARROW
+
+    def _depth(self) -> int:
+        """How many layers lie below everything that learns, as the next pass goes; these do not drop from here on."""
+        depth = 0 if self.trunk is None else self.trunk.depth()
+        return depth if self.layout == "packed" and self._nudge is None else 0
+
+    def _hidden(self, batch: Batch, packing: attention.Packing, depth: int = 0, states: Tensor | None = None) -> Tensor:
+        """(T, D) hidden states of the packed batch; from the layer `depth` on, where its input `states` (T, D) is given."""
         packing = self.virtual.packed(packing)
         self.draws.begin(_keys(batch), packing.owners, packing.places)
         more = self.virtual.inputs(batch.tokens[None])
@@ -230,18 +258,30 @@ class ModelForward:
             more["token_type_ids"] = batch.types[None]
         if self.head is not None and self.head.pooling == "last":
             more["use_cache"] = False
-        out = self.inner.base_model(position_ids=(packing.places + self.virtual.first)[None], packing=packing, **more)
+        above = nullcontext() if self.trunk is None or states is None else self.trunk.layers.entered(depth, states)
+        places = (packing.places + self.virtual.first)[None]
+        with above:
+            out = self.inner.base_model(position_ids=places, packing=packing, **more)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 
     def _packed(self, batch: Batch) -> Tensor:
         assert self.head is not None
         batch = self.virtual.read(batch)
+        depth, states = self._depth(), None
+        if self.trunk is not None and depth and self.trunk.whole(depth):
+            pooled = self.trunk.read(batch)
+            rows = torch.arange(len(pooled), device=self.device)
+            self.draws.begin(_keys(batch), rows, torch.zeros_like(rows))
+            return self.head.score(self.inner, pooled)
         packing = attention.Packing.of(batch.lengths, self.device)
+        if self.trunk is not None and depth:
+            states = self.trunk.states(batch, depth, packing)
         if self._last is None:
-            return self.head.score(self.inner, pool(self._hidden(batch, packing), batch.lengths, self.head.pooling))
+            hidden = self._hidden(batch, packing, depth, states)
+            return self.head.score(self.inner, pool(hidden, batch.lengths, self.head.pooling))
         with self._last.cut(packing.starts):
-            return self.head.score(self.inner, self._hidden(batch, packing))
+            return self.head.score(self.inner, self._hidden(batch, packing, depth, states))
 
     def _rows(self, batch: Batch) -> Tensor:
         """(U, D) hidden states of the supervised tokens."""
@@ -256,13 +296,23 @@ class ModelForward:
             return hidden.index_select(0, batch.positions)
         chosen = batch.positions
         if self.layout == "packed":
+            depth, states, take = self._depth(), None, None
+            if self.trunk is not None and depth and self.trunk.whole(depth):
+                hidden, sequences = self.trunk.read(batch), batch.sequences()
+                starts = torch.constant_pad_nd(batch.ends(), (1, 0))[sequences]
+                self.draws.begin(_keys(batch), sequences, chosen - starts)
+                return hidden
             sharing = self._sharing(batch)
             if sharing is None:
                 packing = attention.Packing.of(batch.lengths, self.device)
             else:
-                packing, chosen = attention.Packing.sharing(sharing), sharing.of[chosen]
-                batch = replace(batch, tokens=batch.tokens[sharing.take], types=None)
-            hidden, owners, places = self._hidden(batch, packing), packing.owners, packing.places
+                packing, chosen, take = attention.Packing.sharing(sharing), sharing.of[chosen], sharing.take
+            if self.trunk is not None and depth:
+                states = self.trunk.states(batch, depth, packing, take)
+            if take is not None:
+                batch = replace(batch, tokens=batch.tokens[take], types=None)
+            hidden = self._hidden(batch, packing, depth, states)
+            owners, places = packing.owners, packing.places
         else:
             hidden, mask = self._padded_states(batch)
             owners = torch.arange(len(mask), device=self.device).repeat_interleave(mask.sum(1))
@@ -305,6 +355,7 @@ class ModelForward:
 
     def _pad(self, batch: Batch) -> tuple[dict[str, Any], Tensor, dict[str, Any]]:
         """Arguments for the padded tokens, where there are some (S, L), and types; sets the keys of dropout."""
+        self._depth()
         tokens, mask = _padded(batch.tokens, batch.lengths, self.inner.config.pad_token_id or 0)
         n, longest = tokens.shape
         types = torch.zeros_like(tokens)

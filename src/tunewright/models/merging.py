@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from tunewright.adaptations.stored import dequantized
 from tunewright.core.errors import ModelError, Problem, RecipeError
 from tunewright.core.registry import members
 from tunewright.models.saving import Saved, open_saved
@@ -64,6 +65,7 @@ def merged(saved: Saved, precision: Precision) -> nn.Module:
         ModelError: peft cannot merge it, or its weights are not finite.
     """
     model: Any = saved.model
+    dequantized(model)  # peft would add to a copy
     if hasattr(model, "peft_config"):
         _part(model.get_base_model())
         try:
@@ -111,4 +113,4 @@ def ways(card: dict[str, Any]) -> list[str]:
 
 def opened(folder: Path, way: str) -> Saved:
     """The saved model on the weights that it shall be merged into."""
-    return open_saved(folder)
+    return open_saved(folder, quantized=way != "plain")

@@ -8,7 +8,7 @@ They are tried once, and where they are missing or disagree with the public func
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tunewright.adaptations.stored import StoredLinear
+
 _ROWS = 4096  # for how many tokens at once the weights are laid out; other numbers work and may be slower
+_SPARE = 1 << 30
+"""Bytes that quantized weights may take when laid out; where they need more, each product dequantizes its own."""
 
 
 class _Laid:
@@ -80,14 +84,15 @@ def works() -> bool:
 class Products:
     """Inside (`with`), the model's linear layers use weights laid out once; for bfloat16 on a CPU without a graph.
 
-    A layer is left as it is where it is neither a plain nn.Linear nor GPT-2's Conv1D. Costs a second copy of their weights
-    in bfloat16 (2 bytes a parameter), which autocast would make as well; it lives as long as this object, for weights
-    that do not change.
+    A layer is left as it is where it is neither a plain nn.Linear nor GPT-2's Conv1D nor one of a quantized weight. Costs a
+    second copy of their weights in bfloat16 (2 bytes a parameter), which autocast would make as well (quantized ones are
+    laid out where all of them need no more than 1 GiB); it lives as long as this object, for weights that do not change.
 
     Args:
         model: whose layers; what holds them (LoRA, say) goes on calling them.
         embeddings: a module whose output is made bfloat16, so that all that passes between the layers is; or None.
         known: weights laid out by others, where these are theirs too: one copy is kept for all.
+        but: modules whose layers are left as they are.
     """
 
     def __init__(
@@ -95,15 +100,21 @@ class Products:
         model: nn.Module,
         embeddings: nn.Module | None = None,
         known: MutableMapping[nn.Parameter, Tensor] | None = None,
+        but: Iterable[nn.Module] = (),
     ) -> None:
         self.embeddings = embeddings
         self.laid: dict[nn.Module, Callable[..., Tensor]] = {}
         if not works():
             return
-        for module in model.modules():
+        spare = 2 * sum(m.stored for m in model.modules() if isinstance(m, StoredLinear)) <= _SPARE
+        spared = {id(module) for part in but for module in part.modules()}
+        for module in (m for m in model.modules() if id(m) not in spared):
             if _gelu_follows(module):
                 fused: Any = module
                 self.laid[module] = _Laid(fused.dense, gelu=True, known=known)
+            elif isinstance(module, StoredLinear):
+                if spare and module.packed.device.type == "cpu":
+                    self.laid[module] = _Laid(module)
             elif type(module) is nn.Linear and module.weight.device.type == "cpu":
                 self.laid[module] = _Laid(module, known=known)
             elif _is_conv1d(module) and next(module.parameters()).device.type == "cpu":

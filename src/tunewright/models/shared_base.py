@@ -28,8 +28,9 @@ class SharedBase:
         self.laid: MutableMapping[nn.Parameter, Tensor] = WeakTensorKeyDictionary()
         """Weights in the order that a machine's products want, for all forwards over this base."""
         self._sha = ""
-        self._trees: dict[tuple[Any, int], Any] = {}
+        self._trees: dict[tuple[Any, int, Any], Any] = {}
         self._data: dict[nn.Parameter, Tensor] = {}
+        self._tokenizers: dict[tuple[tuple[str, str], ...], Any] = {}
 
     def of(self, folder: Path, base: dict[str, Any], find: Callable[[], Found]) -> Found:
         """Where the base of the adapter in `folder` lies, as its card's `base` names it; it must be that of the others.
@@ -47,25 +48,35 @@ class SharedBase:
             )  # fmt: skip
         return self.found
 
-    def model(self, kind: Any, labels: dict[str, Any], read: Callable[[], Any]) -> Any:
+    def model(self, kind: Any, labels: dict[str, Any], read: Callable[[], Any], stores: Any = None) -> Any:
         """A model of its own for one adapter, with its own labels in its configuration.
 
         Args:
             kind: the class that gives a base its head.
             labels: entries of the configuration, `num_labels` first; none for a language model.
             read: reads the base with such a head from its files.
+            stores: how `read` keeps the weights; only bodies that are kept alike have one copy of their tensors.
         """
-        wanted = kind, int(labels.get("num_labels", 0))
+        wanted = kind, int(labels.get("num_labels", 0)), stores
         if wanted not in self._trees:
             tree = read()
-            if self._trees:
-                _share(next(iter(self._trees.values())), tree)
+            known = next((other for (_, _, kept), other in self._trees.items() if kept == stores), None)
+            if known is not None:
+                _share(known, tree)
             self._trees[wanted] = tree
         self._data = {p: p.data for tree in self._trees.values() for p in tree.parameters()}
         own = _twin(self._trees[wanted])
         for name, value in labels.items():
             setattr(own.config, name, value)
         return own
+
+    def tokenizer(self, files: dict[str, dict[str, Any]], read: Callable[[], Any]) -> Any:
+        """The tokenizer of a folder whose `files` have these stamps: one object for all folders that have the same one."""
+        own = ("adapter_", "base/", "README")
+        known = tuple(sorted((n, str(stamp["sha256"])) for n, stamp in files.items() if not n.startswith(own)))
+        if known not in self._tokenizers:
+            self._tokenizers[known] = read()
+        return self._tokenizers[known]
 
     def restore(self) -> bool:
         """Puts the base's weights back where opening an adapter has put others in their place; says whether it had.
