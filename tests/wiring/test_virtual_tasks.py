@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from toy_runs import TASKS, Cli, Forks, lay, merged
 
+from tunewright.recipe import parse
+from tunewright.selftesting import checked, toys
+from tunewright.selftesting.subjects import subject
+
 TRAINING = {"epochs": 1, "batch": 16, "rate": 0.02}
 CASES = {
     "classification": ({}, "prompt_tuning"),
@@ -51,3 +55,17 @@ def test_the_longest_text_is_shorter_by_the_virtual_tokens(cli: Cli, tmp_path: P
     assert said.code == 0 and said.value["facts"]["tokens"]["limit"] == 44
     said = cli("check", tmp_path / "toy.yaml", "--json", "--set", "adaptation={p_tuning_v2: {tokens: 60}}")
     assert said.code == 2 and any("64 places" in p["allowed"] for p in said.value["errors"])
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("token_classification", "prompt_tuning"), ("language_modeling", "prompt_tuning"),
+     ("language_modeling, masked", "p_tuning_v2"), ("seq2seq, encoder-decoder", "prefix_tuning")],
+)  # fmt: skip
+def test_the_loss_is_that_of_pefts_own_forward(task: str, name: str, tmp_path: Path) -> None:
+    recipes = {title: recipe.dump() for title, recipe in toys.recipes(tmp_path)}
+    recipe = parse({**recipes[task], "adaptation": {name: {"tokens": 4}}})
+    with subject(recipe, Path()) as tested:
+        for check in ("transformers' own loss", "packing and padding"):
+            result = checked(tested, check)
+            assert result.passed, result.words

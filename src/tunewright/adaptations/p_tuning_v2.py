@@ -27,7 +27,7 @@ class PTuningV2:
     tokens: Annotated[int, Ge(1)] = 20
 
     role: ClassVar[Role] = "adds"
-    rate_factor: ClassVar[float] = 100.0
+    rate_factor: ClassVar[float] = 300.0
     merges: ClassVar[bool] = False
     identity: ClassVar[bool] = False
 

@@ -39,7 +39,7 @@ class PromptTuning:
     text: str = ""
 
     role: ClassVar[Role] = "adds"
-    rate_factor: ClassVar[float] = 100.0
+    rate_factor: ClassVar[float] = 300.0
     merges: ClassVar[bool] = False
     identity: ClassVar[bool] = False
 

@@ -35,6 +35,8 @@ def scores(model: Any, example: Example) -> Tensor:
         given["decoder_input_ids"] = row(example.decoder)
     with torch.no_grad():
         found: Tensor = model(**given).logits[0]
+    if found.ndim == 2 and example.decoder is None:
+        found = found[-len(example.tokens) :]  # behind those of a learnt prompt
     return found.double()
 
 
