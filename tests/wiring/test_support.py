@@ -39,6 +39,7 @@ ROWS: dict[str, Any] = {
     "lora": {"lora": {"rank": 4}},
     "bottleneck": {"bottleneck": {"reduction": 4}},
     "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
+    "quantized + lora": [{"quantized": "nf4"}, {"lora": {"rank": 4}}],
 }
 NOT: dict[str, dict[str, str]] = {
     "head": dict.fromkeys(
