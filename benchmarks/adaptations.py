@@ -50,8 +50,8 @@ OURS = {
 }
 TITLES = {name: f"Trainer, {peer.title}" for name, peer in PEERS.items()} | OURS
 QUICK = (AS_IT_COMES, "tuned_bfloat16", f"tuned_bfloat16{STILL}", "ours", "ours_again")
-COMPARED = ("top", "head", "lora", "full")
-FROZEN = ("top", "head")
+COMPARED = ("top", "pooler", "head", "lora", "full")
+FROZEN = ("top", "pooler", "head")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -90,14 +90,7 @@ def contenders(options: argparse.Namespace, screen: Round | None) -> list[str]:
         if screen is not None:
             best = fastest(table, way, still=False)
             tuned = [best.split("/", 1)[1]] if best else []
-            names = [
-                AS_IT_COMES,
-                *tuned,
-                f"{AS_IT_COMES}{STILL}",
-                *(f"{n}{STILL}" for n in tuned),
-                "ours",
-                "ours_again",
-            ]
+            names = [AS_IT_COMES, *tuned, *(f"{n}{STILL}" for n in tuned), "ours", "ours_again"]
         may = [n for n in names if (plays(n, way) if n in PEERS else n != "ours_again" or way in FROZEN)]
         found += [f"{way}/{name}" for name in may]
     if "lora" in options.ways and "full/ours" not in found:

@@ -20,6 +20,8 @@ from typing import Any, Self
 WARM_UP_STEPS = 2
 PASSES = 3
 PROBE_ROWS = 32
+KEPT = "over the cache"
+"""The name of passes that begin from what frozen layers have made of the same rows before."""
 
 
 @dataclass(frozen=True, kw_only=True)

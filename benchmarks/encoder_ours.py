@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
+from contract import KEPT, PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
 from recipes import recipe_of
+
+WITHOUT_PEFT = {"full", "frozen", "head", "bias"}
 
 
 def ours(
@@ -28,7 +30,8 @@ def ours(
     from tunewright.recipe import parse
     from tunewright.training import train
 
-    if settings.adaptation != "full" and "frozen" not in settings.adaptation:
+    named = {settings.adaptation} if isinstance(settings.adaptation, str) else set(settings.adaptation)
+    if not named <= WITHOUT_PEFT:
         import peft  # noqa: F401  attaching is timed, and would import it
     seconds: dict[str, float] = {"imports": time.perf_counter() - began}
     labels = [str(i) for i in range(settings.labels)]
@@ -62,17 +65,24 @@ def ours(
     seconds["train"], cpu = time.perf_counter() - began, time.process_time() - cpu
 
     began = time.perf_counter()
-    tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision, fixed=True)
+    trunk = job.forward.trunk
+    keep = trunk.keep if trunk is not None and settings.cache else None  # as a run has it
+    tuned = ModelForward(job.model, layout=job.forward.layout, precision=job.forward.precision, fixed=True, keep=keep)
     predicted = score(tuned, valid)[0].argmax(1).tolist()
     seconds["predict"] = time.perf_counter() - began
     finish = Finish.now()
 
-    passes = []
-    for i in range(0 if settings.survey else PASSES + 1):
-        began = time.perf_counter()
-        score(tuned, valid)[0].argmax(1).tolist()
-        if i > 0:
-            passes.append(time.perf_counter() - began)
+    passes: dict[str, list[float]] = {}
+    forwards = {"packed": tuned}
+    if trunk is not None and trunk.keep is not None and trunk.layers.frozen():
+        forwards[KEPT] = job.forward
+    for name, forward in () if settings.survey else forwards.items():
+        score(forward, valid)
+        passes[name] = []
+        for _ in range(PASSES):
+            began = time.perf_counter()
+            score(forward, valid)[0].argmax(1).tolist()
+            passes[name].append(time.perf_counter() - began)
 
     return Outcome(
         precision=job.forward.precision,
@@ -82,7 +92,7 @@ def ours(
         train_cpu_seconds=cpu,
         steps=ticks.steps(seen, losses),
         predictions=predicted,
-        passes={"packed": passes},
+        passes=passes,
         finish=finish,
         tokens_digest=tokens_digest([e.tokens.tolist() for e in [*examples, *valid]]),
         probe=_probe(recipe, rows, examples) if settings.probe and not settings.survey else None,
@@ -127,4 +137,5 @@ def _stored(job: Any, tuned: Any) -> int:
 
 def _recipe(settings: EncoderSettings) -> dict[str, Any]:
     data = {"train": "rows.csv", "text": "text", "label": "label"}
-    return recipe_of(settings, data=data, adaptation=settings.adaptation)
+    training = {"trunk": {"keep": "disk", "folder": settings.cache}} if settings.cache else {}
+    return recipe_of(settings, data=data, adaptation=settings.adaptation, training=training)

@@ -128,7 +128,7 @@ def load(peer: Peer, settings: EncoderSettings) -> Any:
 
 
 def adapted(model: Any, peer: Peer, settings: EncoderSettings) -> Any:
-    """Frozen layers as quick starts freeze them, or peft's LoRA with the initial weights that everyone has."""
+    """Frozen parts as quick starts freeze them, or peft's LoRA with the initial weights that everyone has."""
     import torch
 
     if settings.adaptation == "full":
@@ -139,16 +139,24 @@ def adapted(model: Any, peer: Peer, settings: EncoderSettings) -> Any:
 
         model = get_peft_model(model, lora(options["rank"], options["alpha"], "SEQ_CLS"))
         begin_alike(model, settings.adapter)
-    else:
-        layers = model.base_model.encoder.layer
-        for part in (model.base_model.embeddings, *layers[: len(layers) - options["top"]]):
-            part.requires_grad_(False)
-            if peer.still:
-                hold_still(part)
+    for part in frozen_parts(model, way, options):
+        part.requires_grad_(False)
+        if peer.still:
+            hold_still(part)
     for parameter in model.parameters() if peer.cast else ():
         if not parameter.requires_grad:
             parameter.data = parameter.data.to(torch.bfloat16)
     return model
+
+
+def frozen_parts(model: Any, way: str, options: dict[str, Any]) -> list[Any]:
+    """The modules of a BERT that do not learn where the head does, alone or with what lies under it."""
+    body = model.base_model
+    if way == "frozen":
+        return [body.embeddings, *body.encoder.layer[: len(body.encoder.layer) - options["top"]]]
+    if way == "head":
+        return [body.embeddings, body.encoder] if options["pooler"] else [body]
+    return []
 
 
 def hold_still(part: Any) -> None:

@@ -34,7 +34,8 @@ class _Line(NamedTuple):
 class Answerers:
     """Who answers: `first` is the run that was named, `others` the adapters beside it, by name.
 
-    column: whose cells name the adapter of each row; without one every adapter answers every row.
+    column: whose cells name the adapter of each row; without one every adapter answers every row. labels: of a run that
+    is an adapter which plain peft saved, the names of its scores.
 
     Raises:
         RecipeError: a column, and no adapter but the run.
@@ -44,6 +45,7 @@ class Answerers:
     others: Mapping[str, Path]
     task: str = ""
     column: str | None = None
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.column is not None and not self.others:
@@ -116,7 +118,7 @@ def is_file(source: str) -> bool:
 def predict_lines(who: Answerers, texts: Sequence[str], pair: str | None = None) -> list[dict[str, Any]]:
     """The prediction of each text, each with the second text `pair` where the model reads two; of several adapters all."""
     if not who.others:
-        found = load(who.first, who.task).predict(texts, None if pair is None else [pair] * len(texts))
+        found = load(who.first, who.task, who.labels).predict(texts, None if pair is None else [pair] * len(texts))
         return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
     adapters = who.open()
     asked = [(text, name) for text in texts for name in adapters.names]
@@ -133,7 +135,9 @@ def predict_file(who: Answerers, source: Path, out: Path | None, text: str | Non
         DataError: a column is not there. RunDamaged: no tuned model. ModelError: the adapters are not of one base.
     """
     adapters = who.open() if who.others else None
-    predictors = [load(who.first, who.task)] if adapters is None else [adapters[name] for name in adapters.names]
+    predictors = (
+        [load(who.first, who.task, who.labels)] if adapters is None else [adapters[name] for name in adapters.names]
+    )
     column = text or str(predictors[0].saved.card.get("text") or "text")
     pair = next((p.saved.card["pair"] for p in predictors if p.pair), None)
     rows = _read(source, data_side.Columns(column, who.column, pair))

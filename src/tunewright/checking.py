@@ -20,6 +20,7 @@ from tunewright.core.tensors import parameters_of, trainable
 from tunewright.fitting import attached, rate_for, refuse_thumbs, update_of
 from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin, refusals
+from tunewright.kinds.base import most_tokens
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
@@ -237,10 +238,12 @@ def _objective(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind) -> No
 def _lengths(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
     """Token lengths against the model's limit, and the share that would be cut."""
     limit, loaded = kind.limit, kind.loaded
-    if recipe.model.max_tokens and recipe.model.max_tokens > loaded.limit:
+    most = most_tokens(recipe, loaded)
+    if recipe.model.max_tokens and recipe.model.max_tokens > most:
         found.errors.append(
             Problem(where="model.max_tokens", found=str(recipe.model.max_tokens),
-                    allowed=f"at most {loaded.limit}, what {recipe.model.name} was made for")
+                    allowed=f"at most {most}, what {recipe.model.name} was made for"
+                    + ("" if most == loaded.limit else " without the places of the virtual tokens"))
         )  # fmt: skip
         found.exit_code = found.exit_code or 2
     examples = [e for part in encoded.values() for e in part.examples]

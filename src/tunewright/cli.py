@@ -200,6 +200,9 @@ def predict(
     text: Annotated[str | None, typer.Option("--text", help="The column with the texts.")] = None,
     pair: Annotated[str | None, typer.Option("--pair", help="The second text, where the model reads two.")] = None,
     task: OneTask = "",
+    labels: Annotated[
+        str, typer.Option("--labels", help="Names of the scores, in their order, of an adapter that plain peft saved.")
+    ] = "",
     adapter: Annotated[
         list[str], typer.Option("--adapter", help="NAME=FOLDER: one more run on the same base. May be repeated.")
     ] = [],  # noqa: B006
@@ -212,7 +215,8 @@ def predict(
     """Predict a file, or a line of text."""
     from tunewright.answering import Answerers, is_file, named, predict_file, predict_lines
 
-    who = Answerers(run_folder, named(adapter), task, adapter_column)
+    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    who = Answerers(run_folder, named(adapter), task, adapter_column, names)
     if source != "-" and is_file(source):
         place, n = predict_file(who, Path(source), out, text)
         _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{counted(n, 'row')} predicted: {place}")

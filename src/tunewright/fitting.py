@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tunewright.core import registry
-from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, listed
+from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, counted, listed
 from tunewright.core.seeds import key
 from tunewright.core.tensors import (
     Adaptation,
@@ -25,9 +26,11 @@ from tunewright.encoding import Example, collate
 from tunewright.kinds import Encoded, Kind, reopen
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
+from tunewright.models.kept import Keeping, default_folder
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
+from tunewright.models.scoring import laid
 from tunewright.models.shared_base import SharedBase
 from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
@@ -119,6 +122,8 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
     Raises:
         RecipeError: it does not fit the model, or nothing learns. OutOfMemory: what it adds does not fit the machine.
     """
+    if hasattr(adaptation, "prepare"):
+        adaptation = adaptation.prepare(loaded.tokenizer)
     with _memory("adaptation", "choose a smaller one, such as `adaptation: {lora: {rank: 8}}`, or a smaller model"):
         model = adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
     if not trainable(model):
@@ -158,16 +163,19 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
     precision = chosen(recipe.model.precision, recipe.model.device)
-    forward = ModelForward(model, layout=layout, precision=precision, scale=kind.scale)
-    parameters = trainable(model)
     examples = {e.id: e for e in supervised}
     lengths = {e.id: len(e) for e in supervised}
-    objective: Any = registry.build("objective", recipe.objective)
-    if hasattr(objective, "prepare"):
-        objective = objective.prepare(kind.facts(supervised))
     plan = Plan.of(
         len(examples), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps
     )
+    keep = keeping(recipe, kind, plan.examples > len(examples))
+    forward = ModelForward(model, layout=layout, precision=precision, scale=kind.scale, keep=keep)
+    if plan.examples >= len(examples):
+        foresee(forward, supervised)
+    parameters = trainable(model)
+    objective: Any = registry.build("objective", recipe.objective)
+    if hasattr(objective, "prepare"):
+        objective = objective.prepare(kind.facts(supervised))
     pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
     windows = Windows(
@@ -185,6 +193,34 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
         recipe, kind, model, forward, parameters, objective, windows, update, plan, validation,
         Patience(higher, t.stop.patience, t.stop.least), rate, training_notes(forward, live),
     )  # fmt: skip
+
+
+def keeping(recipe: Recipe, kind: Kind, repeated: bool, share: int = 1) -> Keeping | None:
+    """How much of what frozen layers below everything that learns make of the texts is kept; None for nothing.
+
+    Args:
+        repeated: whether rows are learnt more than once.
+        share: among how many tasks the room is divided.
+    """
+    t = recipe.training.trunk
+    moves = _unfreezes(registry.build("update", recipe.training.update))
+    if t.keep == "off" or (t.keep == "auto" and (moves or not repeated)) or kind.altered is not None:
+        return None  # where tokens are masked anew at each step, no text is read twice
+    folder = None
+    if t.keep == "disk":
+        folder = Path(t.folder).expanduser() if t.folder else default_folder()
+    return Keeping(t.limit // share, folder)
+
+
+def _unfreezes(update: Any) -> bool:
+    """Whether more and more layers learn as training goes on, so that what lies below them is hardly read twice."""
+    return bool(getattr(update, "unfreeze", 0)) or (hasattr(update, "inner") and _unfreezes(update.inner))
+
+
+def foresee(forward: ModelForward, training: Sequence[Example]) -> None:
+    """Lets what is kept of the training set be computed at once."""
+    if forward.trunk is not None:
+        forward.trunk.foresee(lambda: (batch for _, batch in laid(training)))
 
 
 def update_of(recipe: Recipe, rate: float) -> tuple[Any, float]:
@@ -218,6 +254,11 @@ def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
         out.append(f"attention dropout of {dropped} is not applied; dropout elsewhere is")
     if live is not None:
         out.append("embeddings of tokens that no training text holds stay as they are, without weight decay")
+    depth = forward.trunk.frozen_with_dropout() if forward.trunk is not None else 0
+    if depth:
+        out.append(
+            f"no dropout in what is frozen below everything that learns: the embeddings and {counted(depth, 'layer')}"
+        )
     if forward.layout == "padded":
         out.append(f"{forward.kind} models are padded, not packed")
     return tuple(out)

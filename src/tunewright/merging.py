@@ -99,7 +99,8 @@ class Tried:
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged model: its `folder`, the way that was `chosen` of those `tried`, the `limits` that it kept, on which rows."""
+    """A merged model: its `folder`, the way that was `chosen` of those `tried`, the `limits` that it kept, on which rows; `quantized`
+    says whether the adapter was trained on a quantized base."""
 
     folder: Path
     precision: str
@@ -108,6 +109,7 @@ class Merged:
     limits: Limits
     source: str
     items: int
+    quantized: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As in merge.json."""
@@ -182,7 +184,7 @@ def merge(
             save(saved, merged(opened(place, way), precision), stage / way, adaptation_name=name, extra=extra)  # type: ignore[arg-type]
             tried[way] = _tried(saved, open_saved(stage / way), told)
         way = min(tried, key=lambda one: tried[one].distance)
-        made = Merged(target, precision, way, tried, limits, told.source, len(told.records))
+        made = Merged(target, precision, way, tried, limits, told.source, len(told.records), len(ways(card)) > 1)
         if problems := exceeded(made, f"merge {run}"):
             raise ModelError(*problems)
         _note(stage / way, made)
@@ -335,6 +337,8 @@ def exceeded(made: Merged, where: str) -> list[Problem]:
 
 
 def _advice(made: Merged) -> str:
+    if made.chosen == "plain" and made.quantized:
+        return "nothing was written: choose --base dequantized, the weights that training saw"
     if made.precision != "float32":
         return "nothing was written: choose --precision float32, or accept the change with --tolerance and --agreement"
     return "nothing was written: keep base + adapter as it is, or accept the change with --tolerance and --agreement"

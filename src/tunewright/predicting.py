@@ -10,6 +10,7 @@ from tunewright.core.errors import DataError, Problem, RecipeError, RunDamaged, 
 from tunewright.core.records import Record, Source
 from tunewright.fitting import opened
 from tunewright.kinds import Answer, LabelsPrediction, NumbersPrediction, Prediction
+from tunewright.models.foreign import open_model
 from tunewright.models.saving import Saved, open_saved
 from tunewright.models.shared_base import SharedBase
 
@@ -173,14 +174,17 @@ def load_adapters(folders: Mapping[str, str | Path], task: str = "") -> Adapters
     return adapters
 
 
-def load(folder: str | Path, task: str = "") -> Predictor:
+def load(folder: str | Path, task: str = "", labels: Sequence[str] = ()) -> Predictor:
     """The tuned model of a run folder, or of a folder that holds a saved model; of a run of several tasks, that of `task`.
+
+    Args:
+        labels: for an adapter that plain peft saved, the names of its scores in their order.
 
     Raises:
         RunDamaged: there is no tuned model, or its files were changed. ModelError: an adapter's base is gone.
         RecipeError: the run is of several tasks and has none of that name, or it is of one and a task is named.
     """
-    return Predictor(open_saved(_model_of(folder, task)))
+    return Predictor(open_model(_model_of(folder, task), labels))
 
 
 def _model_of(folder: str | Path, task: str) -> Path:

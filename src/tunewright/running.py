@@ -325,8 +325,9 @@ class _Job:
         extra = model_card(self.recipe, self.kind, job.forward)
         save(self.kind.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
         self.tuned = ModelForward(
-            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.kind.scale, fixed=True
-        )
+            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.kind.scale, fixed=True,
+            keep=job.forward.trunk.keep if job.forward.trunk is not None and self.recipe.training.trunk.keep == "disk" else None,
+        )  # fmt: skip
         self.folder.note(trained(job, self.timings["train"], spent, tokens))
         self.folder.finish("train", self.fingerprint)
         Checkpoints(self.folder.checkpoints, self.fingerprint).clear()

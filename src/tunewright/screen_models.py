@@ -19,7 +19,7 @@ def merged(made: Merged) -> None:
     """The merged model beside base + adapter: each figure with its limit, the metric before and after, and the place."""
     out.print(f"[bold]Merged in {made.precision}[/], read back and held against base + adapter on "
               f"{counted(made.items, 'row')} of {escape(made.source)}")  # fmt: skip
-    table = _table("", *made.tried, "limit")
+    table = _table("", *(made.tried if len(made.tried) > 1 else ["merged"]), "limit")
     tried = list(made.tried.values())
     likeness, limits = [one.likeness for one in tried], made.limits
     unit = _UNITS[likeness[0].unit]

@@ -184,9 +184,9 @@ def test_a_prediction_lays_small_models_out_and_dequantizes_large_ones_as_it_goe
     for spare, wanted in ((1 << 30, True), (0, False)):
         monkeypatch.setattr(products, "_SPARE", spare)
         forward._laid = None
-        laid = set(forward._products().laid)
-        assert any(isinstance(m, StoredLinear) for m in laid) is wanted
         with forward.evaluating():
+            assert forward._laid is not None
+            assert any(isinstance(m, StoredLinear) for m in forward._laid.laid) is wanted
             said.append(forward(batch_of()).clone())
     assert torch.allclose(*said, atol=0.05)
 

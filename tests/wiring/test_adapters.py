@@ -22,10 +22,14 @@ RUNS: dict[str, dict[str, Any]] = {
     "score": {"task": "regression", "data": {"label": "score"},
               "adaptation": {"bottleneck": {"placement": "parallel", "reduction": 2}}},
     "words": {**TASKS["token_classification"], "adaptation": {"bottleneck": {"placement": "houlsby", "reduction": 2}}},
+    "prefix": {"adaptation": {"prefix_tuning": {"tokens": 4}}},
+    "marks": {"task": "multilabel", "data": {"label": "marks", "separator": "|"},
+              "adaptation": {"p_tuning_v2": {"tokens": 4}}},
+    "mood": {"adaptation": {"prompt_tuning": {"tokens": 4}}},
     "other": {"model": {"name": "unlike"}, "adaptation": {"lora": {"rank": 4}}},
     "whole": {"adaptation": "full"},
 }  # fmt: skip
-NAMES = ("weather", "score", "words")
+NAMES = ("weather", "score", "words", "prefix", "marks", "mood")
 TEXTS = [text for text, _ in toy_rows(12, seed=3)]
 
 
@@ -51,13 +55,14 @@ def adapters(runs: Path) -> Adapters:
 
 def test_each_says_what_it_says_alone(runs: Path, adapters: Adapters) -> None:
     alone = {name: tunewright.load(runs / name).predict(TEXTS) for name in NAMES}
-    assert len({json.dumps([a.as_json() for a in found]) for found in alone.values()}) == 3
+    assert len({json.dumps([a.as_json() for a in found]) for found in alone.values()}) == len(NAMES)
     for name in (*NAMES, *reversed(NAMES)):  # there and back: switching leaves nothing behind
         with adapters.use(name) as model:
             assert model.predict(TEXTS) == alone[name]
-    names = [NAMES[i % 3] for i in range(len(TEXTS))]
+    names = [NAMES[i % len(NAMES)] for i in range(len(TEXTS))]
     mixed = adapters.predict(TEXTS, names)
-    assert mixed == [alone[name][i] for i, name in enumerate(names)]
+    for k, name in enumerate(NAMES):  # the rows of one adapter are read together, and only they
+        assert mixed[k :: len(NAMES)] == tunewright.load(runs / name).predict(TEXTS[k :: len(NAMES)])
 
 
 def test_the_base_is_in_memory_once(adapters: Adapters) -> None:
@@ -67,8 +72,11 @@ def test_the_base_is_in_memory_once(adapters: Adapters) -> None:
             if "bert." in key and not any(
                 part in key for part in ("lora_", "bottleneck_", "modules_to_save", "pooler")
             ):
-                held.setdefault(key.replace(".base_layer.", "."), set()).add(p.data_ptr())
+                held.setdefault(
+                    key.replace(".base_layer.", ".").replace("base_model.model.", "base_model."), set()
+                ).add(p.data_ptr())
     assert len(held) > 30 and all(len(places) == 1 for places in held.values())
+    assert len({id(adapters[name].saved.tokenizer) for name in NAMES}) == 1
 
 
 def test_one_comes_and_goes(runs: Path) -> None:

@@ -30,16 +30,24 @@ TASKS = (
     "language_modeling, masked", "chat", "seq2seq", "seq2seq, encoder-decoder", "preference", "reward",
 )  # fmt: skip
 
-# what a row of the page is called -> the recipe's adaptation
+# what a row of the page is called (behind a comma, which of its options) -> the recipe's adaptation
 ROWS: dict[str, Any] = {
     "full": "full",
     "frozen": {"frozen": {"top": 1}},
     "bias": {"bias": {"norms": True}},
     "head": "head",
+    "bottleneck": {"bottleneck": {"placement": "houlsby", "reduction": 2}},
     "lora": {"lora": {"rank": 4}},
-    "bottleneck": {"bottleneck": {"reduction": 4}},
-    "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
+    "lora, dora": {"lora": {"rank": 4, "dora": True}},
+    "lora, pissa": {"lora": {"rank": 4, "init": "pissa"}},
+    "ia3": "ia3",
+    "vera": {"vera": {"rank": 32}},
+    "prompt_tuning": {"prompt_tuning": {"tokens": 4}},
+    "p_tuning": {"p_tuning": {"tokens": 4}},
+    "prefix_tuning": {"prefix_tuning": {"tokens": 4, "projection": 8}},
+    "p_tuning_v2": {"p_tuning_v2": {"tokens": 4}},
     "quantized + lora": [{"quantized": "nf4"}, {"lora": {"rank": 4}}],
+    "lora + frozen": [{"lora": {"rank": 4}}, {"frozen": {"top": 1}}],
 }
 NOT: dict[str, dict[str, str]] = {
     "head": dict.fromkeys(
@@ -85,7 +93,7 @@ def cell(name: str, task: str, plain: dict[str, Any]) -> str:
 def rows_of(page: Path) -> dict[str, str]:
     """The table's lines by their first cell."""
     lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
-    return {m.group(1): line for line in lines if (m := re.match(r"\| `([a-z0-9_ +]+)` \|(?: (?:✓|-) \|)+$", line))}
+    return {m.group(1): line for line in lines if (m := re.match(r"\| `([a-z0-9_ +,]+)` \|(?: (?:✓|-) \|)+$", line))}
 
 
 def lines_of(name: str, cells: list[str]) -> str:
@@ -93,7 +101,7 @@ def lines_of(name: str, cells: list[str]) -> str:
 
 
 def test_every_member_and_task_is_in_the_table(recipes: dict[str, Any]) -> None:
-    named = {part for name in ROWS for part in name.split(" + ")}
+    named = {part.split(",")[0] for name in ROWS for part in name.split(" + ")}
     assert named == set(members("adaptation"))
     assert set(TASKS) == set(recipes)
 

@@ -46,7 +46,7 @@ class Bottleneck:
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
 
     role: ClassVar[Role] = "adds"
-    rate_factor: ClassVar[float] = 5.0
+    rate_factor: ClassVar[float] = 20.0
     merges: ClassVar[bool] = False
 
     def attach(self, model: nn.Module, seed: int) -> nn.Module:

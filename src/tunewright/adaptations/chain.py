@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -46,9 +46,18 @@ class Chain:
         return max(part.rate_factor for part in self.parts)
 
     @property
+    def places(self) -> int:
+        """Places of the context that virtual tokens take."""
+        return sum(int(getattr(part, "places", 0)) for part in self.parts)
+
+    @property
     def merges(self) -> bool:
-        """Whether what all parts have learnt can become weights of the base."""
+        """Whether all of it can be folded into plain weights."""
         return all(getattr(part, "merges", True) for part in self.parts)
+
+    def prepare(self, tokenizer: Any) -> Chain:
+        """With what its parts need to know of the tokenizer."""
+        return Chain(tuple(part.prepare(tokenizer) if hasattr(part, "prepare") else part for part in self.parts))
 
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
         """Attaches each part to what the one before it made.

@@ -171,7 +171,7 @@ def dequantized(model: nn.Module) -> nn.Module:
     return model
 
 
-def plain_weights(model: nn.Module) -> dict[str, Tensor]:
+def state_of(model: nn.Module) -> dict[str, Tensor]:
     """The model's state_dict with dequantized weights, without changing the model."""
     weights: dict[str, Tensor] = model.state_dict()
     for name, module in model.named_modules():

@@ -31,7 +31,7 @@ def wrap(model: nn.Module, config: Any, seed: int, where: str, found: str) -> nn
         torch.manual_seed(seed)
         try:
             wrapped: nn.Module = get_peft_model(model, config)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise RecipeError(
                 Problem(
                     where=where,

@@ -8,7 +8,7 @@ They are tried once, and where they are missing or disagree with the public func
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import cache
 from typing import Any
 
@@ -92,6 +92,7 @@ class Products:
         model: whose layers; what holds them (LoRA, say) goes on calling them.
         embeddings: a module whose output is made bfloat16, so that all that passes between the layers is; or None.
         known: weights laid out by others, where these are theirs too: one copy is kept for all.
+        but: modules whose layers are left as they are.
     """
 
     def __init__(
@@ -99,13 +100,15 @@ class Products:
         model: nn.Module,
         embeddings: nn.Module | None = None,
         known: MutableMapping[nn.Parameter, Tensor] | None = None,
+        but: Iterable[nn.Module] = (),
     ) -> None:
         self.embeddings = embeddings
         self.laid: dict[nn.Module, Callable[..., Tensor]] = {}
         if not works():
             return
         spare = 2 * sum(m.stored for m in model.modules() if isinstance(m, StoredLinear)) <= _SPARE
-        for module in model.modules():
+        spared = {id(module) for part in but for module in part.modules()}
+        for module in (m for m in model.modules() if id(m) not in spared):
             if _gelu_follows(module):
                 fused: Any = module
                 self.laid[module] = _Laid(fused.dense, gelu=True, known=known)

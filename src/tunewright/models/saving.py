@@ -12,17 +12,18 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tunewright.adaptations import stores_of
-from tunewright.adaptations.stored import dequantized, is_quantized, plain_weights
+from tunewright.adaptations.starts import given_back, restate, started_of
+from tunewright.adaptations.stored import dequantized, is_quantized, state_of
 from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged, StorageError, listed
 from tunewright.core.files import sha256, storing, write_json
 from tunewright.core.registry import build
@@ -108,7 +109,9 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
         dequantized(model)
         model.save_pretrained(part)
         return base
-    if place is None:
+    if any(getattr(m, "merged", False) is True for m in model.modules()):
+        raise ValueError("unmerge the adapter before saving: the base's weights hold it")
+    if place is None or found.adapter is not None:
         place = str(folder / "base")
         _save_base(model, loaded.tokenizer, part / "base")
         base["sha256"] = Found("base", str(part / "base")).fingerprint()[0]
@@ -118,6 +121,8 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         model.save_pretrained(str(part), save_embedding_layers=False)
+    if started_of(model):
+        restate(part, started_of(model))
     return base
 
 
@@ -125,14 +130,39 @@ def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
     """The plain model below an adapter, with the weights that it had before; those that were quantized, dequantized."""
     inner = model.get_base_model()
     plain = type(inner)(inner.config)
-    weights, own = {}, plain.state_dict().keys()
-    for name, value in plain_weights(inner).items():
-        kept = name.replace(".base_layer.", ".").replace(".original_module.", ".")
-        if kept in own and ".modules_to_save." not in name:
-            weights[kept] = value
-    plain.load_state_dict(weights)
+    own = plain.state_dict().keys()
+    plain.load_state_dict({name: value for name, value in plain_weights(model).items() if name in own})
     plain.save_pretrained(place)
     tokenizer.save_pretrained(place)
+
+
+_BELOW = ("base_layer", "original_module")
+"""What peft calls the module that one of its own stands in front of."""
+
+
+def plain_weights(model: Any) -> dict[str, Tensor]:
+    """The weights of the model below an adapter of any kind, by the names that they have without it."""
+    inner = model.get_base_model()
+    fronts = {
+        name: held for name, module in inner.named_modules() for held, _ in module.named_children() if held in _BELOW
+    }
+    named = ((_plain_name(name, fronts), value) for name, value in state_of(inner).items())
+    weights = {name: value for name, value in named if name is not None}
+    for name, value in given_back(model).items():
+        weights[f"{name.removeprefix('base_model.model.')}.weight"] = value
+    return weights
+
+
+def _plain_name(name: str, fronts: Mapping[str, str]) -> str | None:
+    """A weight's name without the modules in `fronts`, each with what it stands in front of; None for their own weights."""
+    parts, out = name.split("."), []
+    for i, part in enumerate(parts):
+        held = fronts.get(".".join(parts[:i]))
+        if held is None:
+            out.append(part)
+        elif part != held:
+            return None
+    return ".".join(out)
 
 
 def _stamp(path: Path) -> dict[str, Any]:
@@ -239,8 +269,12 @@ def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: boo
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": None if problem in ("token_classification", "reward") else problem,
         }  # fmt: skip
+
+    def tokens() -> Any:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = tokens() if shared is None else shared.tokenizer(card["files"], tokens)
         if not adapter:
             model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options, **named)
     except Exception as error:

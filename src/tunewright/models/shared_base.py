@@ -30,6 +30,7 @@ class SharedBase:
         self._sha = ""
         self._trees: dict[tuple[Any, int, Any], Any] = {}
         self._data: dict[nn.Parameter, Tensor] = {}
+        self._tokenizers: dict[tuple[tuple[str, str], ...], Any] = {}
 
     def of(self, folder: Path, base: dict[str, Any], find: Callable[[], Found]) -> Found:
         """Where the base of the adapter in `folder` lies, as its card's `base` names it; it must be that of the others.
@@ -68,6 +69,14 @@ class SharedBase:
         for name, value in labels.items():
             setattr(own.config, name, value)
         return own
+
+    def tokenizer(self, files: dict[str, dict[str, Any]], read: Callable[[], Any]) -> Any:
+        """The tokenizer of a folder whose `files` have these stamps: one object for all folders that have the same one."""
+        own = ("adapter_", "base/", "README")
+        known = tuple(sorted((n, str(stamp["sha256"])) for n, stamp in files.items() if not n.startswith(own)))
+        if known not in self._tokenizers:
+            self._tokenizers[known] = read()
+        return self._tokenizers[known]
 
     def restore(self) -> bool:
         """Puts the base's weights back where opening an adapter has put others in their place; says whether it had.
