@@ -25,12 +25,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +37,8 @@ from causal_figures import DEFAULT, finalists, is_ours, summarise
 from causal_peers import PEERS
 from causal_tables import caption, facts, sections
 from contract import CausalSettings
-from rounds import Plan, Round, WorkerError, ask, contend, measure_peak, names_in, play
-from sitting import machine, today, versions, write
-from tables import markdown, show
+from program import Program, document_of, options_of, plan_of, played, trial
+from rounds import Plan, Round, ask
 
 JOBS = "causal_jobs"
 SHAPES = ("tiny", "25m", "0.5b", "1b")
@@ -53,7 +49,7 @@ QUICK = ("trl_default", "hf_bfloat16_grouped", "ours")
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line. What is left out depends on the device, and on --quick."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = options_of(__doc__ or "")
     add = parser.add_argument
     add("--alpaca", type=Path, default=None, help="JSON rows of instruction, input, output; default: the shared ones")
     add("--gsm8k", type=Path, default=None, help="JSON lines of question, answer; default: the shared ones")
@@ -65,9 +61,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--valid-rows", type=int, default=None, help="default: 200, on a GPU 50, in a quick run 16")
     add("--max-length", type=int, default=None, help="default: 512, on a GPU 2,048")
     add("--data-seed", type=int, default=0, help="which rows are drawn")
-    add("--rounds", type=int, default=5)
-    add("--extra-rounds", type=int, default=3, help="how many discarded rounds may be played again")
-    add("--seeds", type=int, default=3, help="initial weights and orders; rounds take them in turn")
     add("--screen-rows", type=int, default=256, help="rows of the trial that finds the fastest peers; 0: all play")
     add("--finalists", type=int, default=2, help="how many peers of the trial play the rounds, for each adaptation")
     add("--epochs", type=int, default=1)
@@ -76,10 +69,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--rank", type=int, default=16)
     add("--rate", type=float, default=None, help="default: 1e-3, on a GPU 2e-4")
     add("--lora-rate", type=float, default=None, help="default: 2e-3, on a GPU 1e-3")
-    add("--out", type=Path, default=None, help="write everything as JSON")
-    add("--markdown", type=Path, default=None, help="write the tables as Markdown")
-    add("--quick", action="store_true", help="a smoke test: few rows, one round, figures without meaning")
-    add("--strict", action="store_true", help="exit with 1 when a gate fails or a needed ratio is missed")
     options = parser.parse_args(arguments)
     gpu = options.device == "cuda"
     for name, quick, cuda, cpu in (
@@ -121,21 +110,6 @@ def prepare(options: argparse.Namespace, plan: Plan, folder: Path) -> dict[str, 
     )  # fmt: skip
 
 
-def trial(plan: Plan, names: Sequence[str], settings: CausalSettings, folder: Path, console: Console) -> Round:
-    """Every contender once on few rows, with a look at step 0. Its figures only choose who plays the rounds."""
-    before, answers, failures = measure_peak(folder, plan), dict[str, dict[str, Any]](), dict[str, str]()
-    for name in names:
-        try:
-            answers[name] = contend(folder, plan, name, settings, "screen.json")
-        except WorkerError as error:
-            failures[name] = str(error)
-            console.print(f"trial: {name} failed: {str(error).splitlines()[-1]}", markup=False)
-            continue
-        console.print(f"trial: {name} {answers[name]['seconds']['train']:.1f} s of training", markup=False)
-    return Round(0, settings.seed, tuple(reversed(names)), answers, failures, before, measure_peak(folder, plan),
-                 os.getloadavg(), False)  # fmt: skip
-
-
 def chosen(
     names: Sequence[str], screen: Round | None, shape: dict[str, Any], options: argparse.Namespace
 ) -> tuple[str, ...]:
@@ -151,25 +125,17 @@ def chosen(
     return tuple(found)
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
-    """The rounds to play; the contenders are put in later."""
-    if options.quick:
-        return Plan(JOBS, (), 1, 0, (0,), peak_size=256, peak_repetitions=3, keep_drifted=True, device=options.device)
-    size = 8192 if options.device == "cuda" else 2048
-    seeds = tuple(range(max(1, options.seeds)))
-    return Plan(JOBS, (), options.rounds, options.extra_rounds, seeds, peak_size=size, device=options.device)
-
-
 def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
     """Prepare rows and initial models, play the trial and the rounds, return everything that was found.
 
     Raises:
         SystemExit: there is no such device.
     """
-    found = ask(folder, {"jobs": JOBS, "job": "device", "device": options.device})
-    if not found["there"]:
+    device = ask(folder, {"jobs": JOBS, "job": "device", "device": options.device})
+    if not device["there"]:
         raise SystemExit("PyTorch finds no CUDA device here: run this on a machine with a GPU, or with --device cpu")
-    plan, names = plan_of(options), contenders(options)
+    names, size = contenders(options), 8192 if options.device == "cuda" else 2048
+    plan = plan_of(options, JOBS, (), options.device, size)  # who plays is put in after the trial
     shape = prepare(options, plan, folder)
     models = {seed: folder / f"model-{seed}" for seed in plan.seeds}
     each = shape["tokens"] / options.train_rows
@@ -184,59 +150,16 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
         tried = [n for n in names if is_ours(n) or not n.endswith(f"/{DEFAULT}")]
         screen = trial(plan, tried, first, folder, console)
     plan = replace(plan, contenders=chosen(names, screen, shape, options))
-    rounds = list[Round]()
-    for played in play(plan, settings, models, folder, lambda line: console.print(line, markup=False)):
-        rounds.append(played)
-        state = "kept" if played.kept else "DISCARDED"
-        console.print(f"round {played.number}: peak drifted by {played.drift:.1%}, {state}", markup=False)
-    last = {name: next(r.answers[name] for r in reversed(rounds) if name in r.answers) for name in names_in(rounds)}
-    return {
-        "date": today(),
-        "device": found["name"],
-        "machine": machine(),
-        "versions": versions("trl", "peft", "datasets", "liger-kernel"),
+    rounds = played(plan, settings, models, folder, console)
+    return document_of(plan, settings, rounds, ("trl", "peft", "datasets", "liger-kernel"), screen) | {
+        "device": device["name"],
         "shape": shape,
         "data": {"shape": options.shape, "train": options.train_rows, "valid": options.valid_rows,
                  "seed": options.data_seed, "joined": options.max_length >= 1024},
-        "settings": asdict(settings),
-        "plan": asdict(plan),
         "titles": TITLES,
-        "options": {name: answer["options"] for name, answer in last.items()},
         "summary": summarise(rounds, screen, shape, bool(options.steps), options.device == "cpu"),
-        "failures": {n: text for r in [*([screen] if screen else []), *rounds] for n, text in r.failures.items()},
-        "trial": screen and {**asdict(screen), "drift": screen.drift},
-        "rounds": [{**asdict(r), "drift": r.drift} for r in rounds],
     }  # fmt: skip
 
 
-def sound(summary: dict[str, Any]) -> bool:
-    """Whether every gate passed and every needed ratio was met."""
-    gates = all(gate["passed"] for gate in summary["gates"] if gate["counts"])
-    return gates and all(ratio["met"] is not False for ratio in summary["ratios"])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: everything ran; 1: a contender failed, or (strict) a gate or need was missed; 3: no round counts."""
-    options, console = parse(arguments), Console(width=None if sys.stdout.isatty() else 180)
-    with tempfile.TemporaryDirectory(prefix="causal-lm-") as folder:
-        try:
-            document = measure(options, Path(folder), console)
-        except WorkerError as error:
-            raise SystemExit(f"the benchmark could not start: {error}") from error
-    if options.out:
-        write(options.out, json.dumps(document, ensure_ascii=False, indent=1))
-    if not any(r["kept"] for r in document["rounds"]):
-        console.print("every round was discarded: the machine is not quiet")
-        return 3
-    show(sections(document), (caption(document), *facts(document)), console)
-    if options.markdown:
-        title = f"Causal language models, {document['date']}"
-        write(
-            options.markdown,
-            markdown(title, caption(document), sections(document), facts(document), document["options"]),
-        )
-    return 1 if document["failures"] or (options.strict and not sound(document["summary"])) else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(Program("Causal language models", measure, sections, caption, facts).run(parse()))

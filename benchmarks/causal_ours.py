@@ -9,6 +9,7 @@ from typing import Any
 from causal_jobs import PROBE_ROWS, digest, encoded, held_out
 from causal_rows import Chat
 from contract import CausalSettings, Finish, Outcome, Probe, Ticks
+from recipes import recipe_of
 
 
 class InOrder:
@@ -51,7 +52,7 @@ def ours(train: Sequence[Chat], valid: Sequence[Chat], settings: CausalSettings,
     from tunewright.training import train as steps_of
 
     seconds: dict[str, float] = {"imports": time.perf_counter() - began}
-    recipe = parse(recipe_of(settings, precision or "bfloat16"))
+    recipe = parse(chat_recipe(settings, precision or "bfloat16"))
 
     def prepared(records: Sequence[Record], recipe: Any) -> tuple[Any, Any]:
         kind = begin(recipe, find(settings.model), {"train": records})
@@ -92,7 +93,7 @@ def ours(train: Sequence[Chat], valid: Sequence[Chat], settings: CausalSettings,
 
     probe = None
     if settings.probe:
-        first = recipe_of(settings, precision or "bfloat16")
+        first = chat_recipe(settings, precision or "bfloat16")
         first["training"] |= {"steps": 1, "batch": PROBE_ROWS}
         again, _ = prepared(records[:PROBE_ROWS], parse(first))
         report = next(
@@ -119,38 +120,15 @@ def _labels(example: Any) -> list[int]:
     return [-100, *example.target.tolist()[:-1]]
 
 
-def recipe_of(settings: CausalSettings, precision: str) -> dict[str, Any]:
+def chat_recipe(settings: CausalSettings, precision: str) -> dict[str, Any]:
     """The recipe of `tunewright run` that does what `settings` says."""
-    beta1, beta2 = settings.betas
     lora = {"lora": {"rank": settings.rank, "alpha": settings.alpha, "dropout": 0.0, "targets": "all-linear"}}
-    training: dict[str, Any] = {
-        "epochs": settings.epochs,
-        "batch": settings.batch,
-        "rate": settings.rate,
-        "schedule": "linear",
-        "clip": settings.clip,
-        "update": {
-            "adamw": {
-                "decay": settings.weight_decay,
-                "beta1": beta1,
-                "beta2": beta2,
-                "epsilon": settings.epsilon,
-            }
-        },
-    }
-    if settings.steps:
-        training["steps"] = settings.steps
-    return {
-        "task": "chat",
-        "data": {"train": "rows.jsonl"},
-        "model": {
-            "name": settings.model,
-            "max_tokens": settings.max_length,
-            "precision": precision,
-            "device": settings.device,
-        },
-        "seed": settings.seed,
-        "adaptation": lora if settings.adaptation == "lora" else "full",
-        "objective": "cross_entropy",
-        "training": training,
-    }
+    return recipe_of(
+        settings,
+        task="chat",
+        data={"train": "rows.jsonl"},
+        model={"precision": precision, "device": settings.device},
+        adaptation=lora if settings.adaptation == "lora" else "full",
+        objective="cross_entropy",
+        training={"steps": settings.steps} if settings.steps else {},
+    )

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from causal_jobs import PROBE_ROWS, digest, encoded, held_out
 from causal_rows import Chat
-from contract import CausalSettings, Finish, Outcome, Probe, Ticks
+from contract import CausalSettings, Finish, Outcome, Probe
+from trainers import begin_alike, lora, recorded, shared_arguments
 
 Row = dict[str, list[int]]
 
@@ -94,26 +95,11 @@ class CountingCollator:
 
 def arguments(peer: Peer, settings: CausalSettings, folder: str, **changed: Any) -> dict[str, Any]:
     """The options of `SFTConfig` or `TrainingArguments` for this peer."""
-    options: dict[str, Any] = {
-        "output_dir": folder,
+    options = shared_arguments(settings, folder) | {
         "use_cpu": settings.device == "cpu",
-        "num_train_epochs": settings.epochs,
         "max_steps": settings.steps or -1,
         "per_device_train_batch_size": settings.packs if peer.packing else settings.batch,
-        "learning_rate": settings.rate,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": 0,
-        "optim": "adamw_torch_fused",
-        "weight_decay": settings.weight_decay,
-        "adam_beta1": settings.betas[0],
-        "adam_beta2": settings.betas[1],
-        "adam_epsilon": settings.epsilon,
-        "max_grad_norm": settings.clip,
-        "seed": settings.seed,
         "train_sampling_strategy": "group_by_length" if peer.grouped else "sequential",
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
     }
     if peer.trainer == "trl":
         options["max_length"] = None if peer.flat else settings.max_length
@@ -133,53 +119,9 @@ def model_options(peer: Peer) -> dict[str, Any]:
     return {"attn_implementation": peer.attention, "dtype": "bfloat16" if peer.cast else "float32"}
 
 
-def lora(settings: CausalSettings) -> Any:
+def lora_of(settings: CausalSettings) -> Any:
     """peft's configuration, or None for full fine-tuning."""
-    if settings.adaptation != "lora":
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules="all-linear",
-                      task_type="CAUSAL_LM")  # fmt: skip
-
-
-def begin_alike(model: Any, settings: CausalSettings) -> None:
-    """Put the adapter's initial weights, the same for everyone, in place of those that peft drew.
-
-    Raises:
-        ValueError: they do not fit.
-    """
-    if settings.adaptation != "lora":
-        return
-    from peft import set_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    left = set_peft_model_state_dict(model, load_file(Path(settings.adapter) / "adapter_model.safetensors"))
-    absent = [name for name in left.missing_keys if "lora_" in name]
-    if left.unexpected_keys or absent:
-        raise ValueError(f"other adapter weights: {left.unexpected_keys[:3]}, without {absent[:3]}")
-
-
-def recorded(base: type) -> tuple[type, Any, Ticks]:
-    """A trainer that keeps each step's loss in `losses`, its callback that keeps the clocks, and the clocks."""
-    from transformers import TrainerCallback
-
-    ticks = Ticks()
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            ticks.tick()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            ticks.tick()
-
-    class Recorded(base):  # type: ignore[misc]
-        def training_step(self, *given: Any, **named: Any) -> Any:
-            loss = super().training_step(*given, **named)
-            self.losses.append(loss)
-            return loss
-
-    return Recorded, Clock(), ticks
+    return lora(settings.rank, settings.alpha, "CAUSAL_LM") if settings.adaptation == "lora" else None
 
 
 def trl_trainer(peer: Peer, settings: CausalSettings, rows: Sequence[Chat], **changed: Any) -> Any:
@@ -199,7 +141,7 @@ def trl_trainer(peer: Peer, settings: CausalSettings, rows: Sequence[Chat], **ch
         options["model_init_kwargs"] = model_options(peer)
     recording, clock, ticks = recorded(SFTTrainer)
     trainer = recording(
-        model=settings.model, args=SFTConfig(**options), train_dataset=data, peft_config=lora(settings),
+        model=settings.model, args=SFTConfig(**options), train_dataset=data, peft_config=lora_of(settings),
         callbacks=[clock],
     )  # fmt: skip
     trainer.losses, trainer.ticks = [], ticks
@@ -229,7 +171,7 @@ def hf_trainer(peer: Peer, settings: CausalSettings, rows: Sequence[Chat], **cha
     if settings.adaptation == "lora":
         from peft import get_peft_model
 
-        model = get_peft_model(model, lora(settings))
+        model = get_peft_model(model, lora_of(settings))
     data = []
     for row in rows:
         ids, labels = encoded(tokenizer, row)
@@ -248,7 +190,8 @@ def trainer_of(peer: Peer, settings: CausalSettings, rows: Sequence[Chat], **cha
     """The trainer with the shared initial weights, its batches counted."""
     make = trl_trainer if peer.trainer == "trl" else hf_trainer
     trainer = make(peer, settings, rows, **changed)
-    begin_alike(trainer.model, settings)
+    if settings.adaptation == "lora":
+        begin_alike(trainer.model, settings.adapter)
     trainer.data_collator = CountingCollator(trainer.data_collator)
     return trainer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tables import Cells, Section, failure_lines, gate_rows, machine_lines, number, ratio_rows
+from tables import Cells, Section, failure_lines, filled, gate_rows, machine_lines, number, ratio_rows
 
 CAPTION = (
     "Medians of {rounds} rounds in turn ({discarded} discarded for drift of the peak), {seeds} seeds. Steady: without "
@@ -75,7 +75,4 @@ def facts(document: dict[str, Any]) -> list[str]:
 
 def caption(document: dict[str, Any]) -> str:
     """What the columns mean."""
-    kept = [r for r in document["rounds"] if r["kept"]]
-    return CAPTION.format(
-        rounds=len(kept), discarded=len(document["rounds"]) - len(kept), seeds=len({r["seed"] for r in kept})
-    )
+    return filled(CAPTION, document)

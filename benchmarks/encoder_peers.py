@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, Ticks, tokens_digest
+from contract import PASSES, PROBE_ROWS, EncoderSettings, Finish, Outcome, Probe, tokens_digest
+from trainers import begin_alike, lora, recorded, shared_arguments
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to set Trainer up; what is None is the shared setting. `predictions[0]` gives the result."""
+    """One way to set Trainer up; what is None is the shared setting. `predictions[0]` gives the result.
+
+    `still`: frozen layers stay in evaluation mode, as Trainer alone does not leave them; `cast`: frozen weights are
+    kept in bfloat16.
+    """
 
     title: str
     batch: int | None = None
@@ -46,6 +51,8 @@ class Peer:
     attention_dropout: float | None = None
     sampled: bool = False
     predictions: tuple[Prediction, ...] = (Prediction(),)
+    still: bool = False
+    cast: bool = False
 
 
 BEST_32 = (Prediction(), Prediction(batch=128))
@@ -88,27 +95,11 @@ class CountingCollator:
 
 def arguments(peer: Peer, settings: EncoderSettings, folder: str, **changed: Any) -> dict[str, Any]:
     """The options of `TrainingArguments` for this peer."""
-    options: dict[str, Any] = {
-        "output_dir": folder,
-        "use_cpu": True,
-        "num_train_epochs": settings.epochs,
+    options = shared_arguments(settings, folder) | {
         "per_device_train_batch_size": peer.batch or settings.batch,
         "per_device_eval_batch_size": peer.batch or settings.batch,
         "gradient_accumulation_steps": peer.accumulation,
-        "learning_rate": settings.rate,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": 0,
-        "optim": "adamw_torch_fused",
-        "weight_decay": settings.weight_decay,
-        "adam_beta1": settings.betas[0],
-        "adam_beta2": settings.betas[1],
-        "adam_epsilon": settings.epsilon,
-        "max_grad_norm": settings.clip,
-        "seed": settings.seed,
-        "report_to": "none",
-        "save_strategy": "no",
         "eval_strategy": "no",
-        "disable_tqdm": True,
     }
     if peer.grouped:
         options |= {
@@ -125,14 +116,53 @@ def arguments(peer: Peer, settings: EncoderSettings, folder: str, **changed: Any
 
 
 def load(peer: Peer, settings: EncoderSettings) -> Any:
-    """The initial model with this peer's attention."""
+    """The initial model with this peer's attention, adapted as the settings say."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
     changed = {} if peer.attention_dropout is None else {"attention_probs_dropout_prob": peer.attention_dropout}
-    return AutoModelForSequenceClassification.from_pretrained(
+    model = AutoModelForSequenceClassification.from_pretrained(
         settings.model, attn_implementation=peer.attention, dtype=torch.float32, local_files_only=True, **changed
     )
+    return adapted(model, peer, settings)
+
+
+def adapted(model: Any, peer: Peer, settings: EncoderSettings) -> Any:
+    """Frozen parts as quick starts freeze them, or peft's LoRA with the initial weights that everyone has."""
+    import torch
+
+    if settings.adaptation == "full":
+        return model
+    way, options = next(iter(settings.adaptation.items()))
+    if way == "lora":
+        from peft import get_peft_model
+
+        model = get_peft_model(model, lora(options["rank"], options["alpha"], "SEQ_CLS"))
+        begin_alike(model, settings.adapter)
+    for part in frozen_parts(model, way, options):
+        part.requires_grad_(False)
+        if peer.still:
+            hold_still(part)
+    for parameter in model.parameters() if peer.cast else ():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return model
+
+
+def frozen_parts(model: Any, way: str, options: dict[str, Any]) -> list[Any]:
+    """The modules of a BERT that do not learn where the head does, alone or with what lies under it."""
+    body = model.base_model
+    if way == "frozen":
+        return [body.embeddings, *body.encoder.layer[: len(body.encoder.layer) - options["top"]]]
+    if way == "head":
+        return [body.embeddings, body.encoder] if options["pooler"] else [body]
+    return []
+
+
+def hold_still(part: Any) -> None:
+    """Evaluation mode that `model.train()`, which Trainer calls at every step, does not end."""
+    part.eval()
+    part.train = lambda mode=True: part
 
 
 def encode(
@@ -151,33 +181,16 @@ def encode(
 
 def trainer_of(peer: Peer, settings: EncoderSettings, model: Any, tokenizer: Any, rows: Encoded, **changed: Any) -> Any:
     """A Trainer that keeps each micro-batch's loss in `losses` and its clocks in `ticks`."""
-    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
-    ticks = Ticks()
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            ticks.tick()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            ticks.tick()
-
-    class Recorded(Trainer):  # type: ignore[misc]
-        losses: list[Any]
-        ticks: Ticks
-
-        def training_step(self, *given: Any, **named: Any) -> Any:
-            loss = super().training_step(*given, **named)
-            self.losses.append(loss)
-            return loss
-
-    trainer = Recorded(
+    recording, clock, ticks = recorded(Trainer)
+    trainer = recording(
         model=model,
         args=TrainingArguments(**arguments(peer, settings, str(Path(settings.model).parent / "peer"), **changed)),
         train_dataset=rows,
         data_collator=CountingCollator(DataCollatorWithPadding(tokenizer)),
         processing_class=tokenizer,
-        callbacks=[Clock()],
+        callbacks=[clock],
     )
     trainer.losses, trainer.ticks = [], ticks
     return trainer
@@ -304,4 +317,5 @@ def peer(
             for row in (*train, *valid)
         ),
         probe=probe(peer, settings, tokenizer, train) if settings.probe else None,
+        learns=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )

@@ -37,23 +37,28 @@ class Rows:
     valid_labels: list[int]
 
 
-def default_data() -> Path:
-    """The tweets in the folder that TUNEWRIGHT_SHARED names, else in `shared` beside the repository."""
+def shared_data() -> Path:
+    """The data in the folder that TUNEWRIGHT_SHARED names, else in `shared` beside the repository."""
     shared = os.environ.get("TUNEWRIGHT_SHARED")
-    root = Path(shared) if shared else Path(__file__).resolve().parents[2] / "shared"
-    return root / "data" / "tweets" / "tweets.csv"
+    return (Path(shared) if shared else Path(__file__).resolve().parents[2] / "shared") / "data"
+
+
+def default_data() -> Path:
+    """The tweets."""
+    return shared_data() / "tweets" / "tweets.csv"
 
 
 def read(path: Path, text: str, label: str) -> list[tuple[str, str]]:
-    """Text and label of every row that has both, the first of each exact text only.
+    """Text and label of every row that has both, the first of each exact text only; tabs alone part a `.tsv`.
 
     Raises:
         SystemExit: the file or one of the two columns is missing.
     """
     if not path.is_file():
         raise SystemExit(f"there is no file {path}: name one with --data")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+    tabs = path.suffix == ".tsv"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.DictReader(file)
         missing = {text, label} - set(reader.fieldnames or ())
         if missing:
             raise SystemExit(f"{path} has no column {sorted(missing)}; it has {reader.fieldnames}")

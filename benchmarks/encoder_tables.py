@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tables import Cells, Section, failure_lines, gate_rows, machine_lines, number, ratio_rows
+from tables import Cells, Section, failure_lines, filled, gate_rows, machine_lines, number, ratio_rows
 
 CAPTION = (
     "Medians of {rounds} rounds in turn ({discarded} discarded for drift of the peak). Steady: without imports and the "
@@ -12,6 +12,10 @@ CAPTION = (
     "of three passes, each contender's fastest setting. Time to result: from the start of the process until the "
     "validation rows are predicted. Accuracy: mean over {seeds} seeds with the Wilson interval of one seed's rows."
 )
+
+
+LEFT = ("model", "probe", "seed", "adaptation", "adapter", "cache", "survey")
+"""Settings that are the same for all, or say nothing."""
 
 
 def contender_rows(summary: dict[str, Any], titles: dict[str, str]) -> tuple[Cells, list[Cells]]:
@@ -71,7 +75,7 @@ def facts(document: dict[str, Any]) -> list[str]:
         *machine_lines(document, ""),
         f"Rows: {data['train']} to train on and {data['valid']} others to predict, of {data['cleaned']} left of "
         f"{data['name']} without empty and repeated texts, drawn with seed {data['seed']}",
-        "Settings: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k not in ("model", "probe", "seed"))
+        "Settings: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k not in LEFT)
         + ", linear schedule without warm-up, AdamW, the same initial weights and head for everyone",
         f"Useful operations: 6 x {document['shape']['body']:,} x tokens + 6 x {document['shape']['head']:,} x examples "
         f"+ 12 x {document['shape']['layers']} x {document['shape']['width']} x sum of squared lengths",
@@ -81,7 +85,4 @@ def facts(document: dict[str, Any]) -> list[str]:
 
 def caption(document: dict[str, Any]) -> str:
     """What the columns mean."""
-    kept = [r for r in document["rounds"] if r["kept"]]
-    return CAPTION.format(
-        rounds=len(kept), discarded=len(document["rounds"]) - len(kept), seeds=len({r["seed"] for r in kept})
-    )
+    return filled(CAPTION, document)

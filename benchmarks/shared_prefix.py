@@ -10,12 +10,9 @@ a ratio of 1.8 in supervised tokens a second.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +21,9 @@ from rich.console import Console
 from causal_figures import last_quarter
 from contract import WARM_UP_STEPS, CausalSettings
 from figures import CURVE_LIMIT, GRADIENT_LIMIT, LOSS_LIMITS, Figures, Gates, Ratios, medians
-from rounds import Plan, Round, WorkerError, ask, names_in, play
-from sitting import machine, today, versions, write
-from tables import Section, failure_lines, gate_rows, machine_lines, markdown, number, ratio_rows, show
+from program import Program, document_of, options_of, plan_of, played
+from rounds import Round, ask, names_in
+from tables import Section, failure_lines, filled, gate_rows, machine_lines, number, ratio_rows
 
 JOBS = "prefix_jobs"
 NEEDED = 1.8
@@ -38,7 +35,7 @@ CAPTION = (
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = options_of(__doc__ or "")
     add = parser.add_argument
     add("--shape", choices=("tiny", "25m", "0.5b", "1b"), default=None, help="default: 25m, in a quick run tiny")
     add("--device", choices=("cpu", "cuda"), default="cpu")
@@ -47,14 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--groups", type=int, default=None, help="prompts, one a step; default: 30, in a quick run 6")
     add("--prompt", type=int, default=200, help="tokens of a prompt")
     add("--answer", type=int, default=60, help="tokens of an answer, more or less")
-    add("--rounds", type=int, default=5)
-    add("--extra-rounds", type=int, default=3, help="how many discarded rounds may be played again")
-    add("--seeds", type=int, default=3)
     add("--rate", type=float, default=1e-3)
-    add("--out", type=Path, default=None, help="write everything as JSON")
-    add("--markdown", type=Path, default=None, help="write the tables as Markdown")
-    add("--quick", action="store_true", help="a smoke test: few steps, one round, figures without meaning")
-    add("--strict", action="store_true", help="exit with 1 when a gate fails or the needed ratio is missed")
     options = parser.parse_args(arguments)
     options.shape = options.shape or ("tiny" if options.quick else "25m")
     options.groups = options.groups or (6 if options.quick else 30)
@@ -111,10 +101,8 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
     """
     if not ask(folder, {"jobs": "causal_jobs", "job": "device", "device": options.device})["there"]:
         raise SystemExit("PyTorch finds no CUDA device here: run this on a machine with a GPU, or with --device cpu")
-    names = tuple(f"{a}/{side}" for a in options.adaptations for side in options.contenders)
-    quick = {"peak_size": 256, "peak_repetitions": 3, "keep_drifted": True} if options.quick else {}
-    rounds_, extra, seeds = (1, 0, 1) if options.quick else (options.rounds, options.extra_rounds, options.seeds)
-    plan = Plan(JOBS, names, rounds_, extra, tuple(range(seeds)), device=options.device, **quick)  # type: ignore[arg-type]
+    names = [f"{a}/{side}" for a in options.adaptations for side in options.contenders]
+    plan = plan_of(options, JOBS, names, options.device)
     shape = ask(
         folder,
         {"jobs": JOBS, "job": "prepare", "folder": str(folder), "shape": options.shape, "groups": options.groups,
@@ -122,18 +110,9 @@ def measure(options: argparse.Namespace, folder: Path, console: Console) -> dict
     )  # fmt: skip
     models = {seed: folder / f"model-{seed}" for seed in plan.seeds}
     settings = CausalSettings(rate=options.rate, batch=shape["answers"], device=options.device)
-    rounds = list(play(plan, settings, models, folder, lambda line: console.print(line, markup=False))) if names else []
-    return {
-        "date": today(),
-        "machine": machine(),
-        "versions": versions("peft"),
-        "shape": shape,
-        "settings": {**asdict(settings), "groups": options.groups, "prompt": options.prompt, "answer": options.answer},
-        "plan": asdict(plan),
-        "summary": summarise(rounds),
-        "failures": {n: text for r in rounds for n, text in r.failures.items()},
-        "rounds": [{**asdict(r), "drift": r.drift} for r in rounds],
-    }
+    rounds = played(plan, settings, models, folder, console)
+    data = {"groups": options.groups, "prompt": options.prompt, "answer": options.answer}
+    return document_of(plan, settings, rounds, ("peft",)) | {"shape": shape, "data": data, "summary": summarise(rounds)}
 
 
 def sections(document: dict[str, Any]) -> list[Section]:
@@ -149,40 +128,19 @@ def sections(document: dict[str, Any]) -> list[Section]:
 
 def facts(document: dict[str, Any]) -> list[str]:
     """The machine and the model, a line each."""
-    shape, settings = document["shape"], document["settings"]
+    shape, data = document["shape"], document["data"]
     return [
         *machine_lines(document, ""),
-        f"Model: a Llama of {shape['parameters']:,} parameters with random weights; {settings['groups']} prompts of "
-        f"{settings['prompt']} tokens, one a step, {shape['answers']} answers of about {settings['answer']} tokens each",
+        f"Model: a Llama of {shape['parameters']:,} parameters with random weights; {data['groups']} prompts of "
+        f"{data['prompt']} tokens, one a step, {shape['answers']} answers of about {data['answer']} tokens each",
         *failure_lines(document),
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: everything ran; 1: failed, or (strict) missed; 3: no round counts."""
-    options, console = parse(arguments), Console(width=None if sys.stdout.isatty() else 180)
-    with tempfile.TemporaryDirectory(prefix="shared-prefix-") as folder:
-        try:
-            document = measure(options, Path(folder), console)
-        except WorkerError as error:
-            raise SystemExit(f"the benchmark could not start: {error}") from error
-    if options.out:
-        write(options.out, json.dumps(document, ensure_ascii=False, indent=1))
-    if not document["rounds"]:
-        return 0
-    kept = sum(r["kept"] for r in document["rounds"])
-    if not kept:
-        console.print("every round was discarded: the machine is not quiet")
-        return 3
-    caption = CAPTION.format(rounds=kept)
-    show(sections(document), (caption, *facts(document)), console)
-    if options.markdown:
-        title = f"One prompt, several answers, {document['date']}"
-        write(options.markdown, markdown(title, caption, sections(document), facts(document), {}))
-    summary = document["summary"]
-    sound = all(g["passed"] for g in summary["gates"]) and all(r["met"] is not False for r in summary["ratios"])
-    return 1 if document["failures"] or (options.strict and not sound) else 0
+def caption(document: dict[str, Any]) -> str:
+    """What the columns mean."""
+    return filled(CAPTION, document)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(Program("One prompt, several answers", measure, sections, caption, facts).run(parse()))

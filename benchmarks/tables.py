@@ -62,6 +62,13 @@ def machine_lines(document: dict[str, Any], peak: str) -> list[str]:
     ]  # fmt: skip
 
 
+def filled(caption: str, document: dict[str, Any]) -> str:
+    """A caption with the numbers of kept and discarded rounds and of seeds put in."""
+    kept = [r for r in document["rounds"] if r["kept"]]
+    seeds = len({r["seed"] for r in kept})
+    return caption.format(rounds=len(kept), discarded=len(document["rounds"]) - len(kept), seeds=seeds)
+
+
 def failure_lines(document: dict[str, Any]) -> list[str]:
     """Who failed, and with which last words."""
     return [f"Failed: {name}: {text.splitlines()[-1]}" for name, text in document["failures"].items()]

@@ -8,7 +8,7 @@
     edges       models, tracking, reporting; the only places where a third party's framework appears
     wiring      recipe, fitting, running, predicting, checking, starting, cli
 
-In Python: `tunewright.run("recipe.yaml")`, `tunewright.load("runs/name").predict(texts)`.
+In Python: `tunewright.run("recipe.yaml")`, `tunewright.load("runs/name").predict(texts)`, `tunewright.load_adapters(folders)`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunewright.predicting import load
+    from tunewright.predicting import load, load_adapters
     from tunewright.running import run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "run"]
+__all__ = ["__version__", "load", "load_adapters", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,8 +29,8 @@ def __getattr__(name: str) -> Any:
         from tunewright.running import run
 
         return run
-    if name == "load":
-        from tunewright.predicting import load
+    if name in ("load", "load_adapters"):
+        from tunewright import predicting
 
-        return load
+        return getattr(predicting, name)
     raise AttributeError(f"module 'tunewright' has no attribute {name!r}")

@@ -16,10 +16,11 @@ import numpy as np
 from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
-from tunewright.core.tensors import trainable
-from tunewright.fitting import attached, rate_for, refuse_thumbs
+from tunewright.core.tensors import parameters_of, trainable
+from tunewright.fitting import attached, rate_for, refuse_thumbs, update_of
 from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin, refusals
+from tunewright.kinds.base import most_tokens
 from tunewright.models.forward import PACKED
 from tunewright.models.heads import head_of
 from tunewright.models.loading import Found, find
@@ -237,10 +238,12 @@ def _objective(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind) -> No
 def _lengths(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
     """Token lengths against the model's limit, and the share that would be cut."""
     limit, loaded = kind.limit, kind.loaded
-    if recipe.model.max_tokens and recipe.model.max_tokens > loaded.limit:
+    most = most_tokens(recipe, loaded)
+    if recipe.model.max_tokens and recipe.model.max_tokens > most:
         found.errors.append(
             Problem(where="model.max_tokens", found=str(recipe.model.max_tokens),
-                    allowed=f"at most {loaded.limit}, what {recipe.model.name} was made for")
+                    allowed=f"at most {most}, what {recipe.model.name} was made for"
+                    + ("" if most == loaded.limit else " without the places of the virtual tokens"))
         )  # fmt: skip
         found.exit_code = found.exit_code or 2
     examples = [e for part in encoded.values() for e in part.examples]
@@ -274,7 +277,7 @@ def _lengths(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, found: 
 
 def _model_facts(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, found: Findings) -> None:
     loaded = kind.loaded
-    size = sum(p.numel() for p in loaded.model.parameters())
+    size = parameters_of(loaded.model)
     adaptation = registry.build("adaptation", recipe.adaptation)
     model = found.gather(lambda: attached(recipe, adaptation, loaded))
     t = recipe.training
@@ -287,6 +290,8 @@ def _model_facts(recipe: Recipe, encoded: Mapping[str, Encoded], kind: Kind, fou
         batch_tokens=t.batch_tokens,
         limit=t.steps,
     )
+    if model is not None and chosen_device(recipe.model.device).type == "cpu":
+        found.gather(lambda: update_of(recipe, 0.0)[0].bind(trainable(model)))
     family = str(loaded.model.config.model_type)
     packed = recipe.model.layout != "padded" and family in PACKED and head_of(loaded.model) is not None
     found.facts["model"] = {

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunewright import cli_models
 from tunewright.core.errors import TunewrightError, counted
 
 app = typer.Typer(
@@ -199,22 +200,34 @@ def predict(
     text: Annotated[str | None, typer.Option("--text", help="The column with the texts.")] = None,
     pair: Annotated[str | None, typer.Option("--pair", help="The second text, where the model reads two.")] = None,
     task: OneTask = "",
+    labels: Annotated[
+        str, typer.Option("--labels", help="Names of the scores, in their order, of an adapter that plain peft saved.")
+    ] = "",
+    adapter: Annotated[
+        list[str], typer.Option("--adapter", help="NAME=FOLDER: one more run on the same base. May be repeated.")
+    ] = [],  # noqa: B006
+    adapter_column: Annotated[
+        str | None,
+        typer.Option("--adapter-column", help="The column that names each row's adapter; without it all answer."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict a file, or a line of text."""
-    from tunewright.reevaluating import is_file, predict_file, predict_lines
+    from tunewright.answering import Answerers, is_file, named, predict_file, predict_lines
 
+    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    who = Answerers(run_folder, named(adapter), task, adapter_column, names)
     if source != "-" and is_file(source):
-        place, n = predict_file(run_folder, Path(source), out, text, task)
+        place, n = predict_file(who, Path(source), out, text)
         _say({"out": str(place), "rows": n}) if as_json else typer.echo(f"{counted(n, 'row')} predicted: {place}")
         return
     lines = [line.rstrip("\n") for line in sys.stdin] if source == "-" else [source]
-    rows = predict_lines(run_folder, [line for line in lines if line.strip()], pair, task)
+    rows = predict_lines(who, [line for line in lines if line.strip()], pair)
     if as_json:
         _say(rows)
         return
     for row in rows:
-        typer.echo(f"{_answer(row)}\t{row['text']}")
+        typer.echo("\t".join([*([row["adapter"]] if adapter else []), _answer(row), row["text"]]))
 
 
 def _answer(row: dict[str, Any]) -> str:
@@ -305,6 +318,9 @@ def runs_diff(first: RunDir, second: RunDir, as_json: Json = False) -> None:
     from tunewright import screen
 
     screen.shown_difference(rows)
+
+
+cli_models.enter(app)
 
 
 @app.command()

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tunewright.core import registry
-from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, listed
+from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, counted, listed
 from tunewright.core.seeds import key
-from tunewright.core.tensors import Adaptation, BoundUpdate, Objective, Parameters, Pool, Report, trainable
+from tunewright.core.tensors import (
+    Adaptation,
+    BoundUpdate,
+    Objective,
+    Parameters,
+    Pool,
+    Report,
+    parameters_of,
+    trainable,
+)
 from tunewright.encoding import Example, collate
 from tunewright.kinds import Encoded, Kind, reopen
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
+from tunewright.models.kept import Keeping, default_folder
 from tunewright.models.loading import Loaded
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
+from tunewright.models.scoring import laid
+from tunewright.models.shared_base import SharedBase
 from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
 from tunewright.recipe_task import member
@@ -107,10 +120,19 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
     """The loaded model with the recipe's adaptation.
 
     Raises:
-        RecipeError: it does not fit the model. OutOfMemory: what it adds does not fit the machine.
+        RecipeError: it does not fit the model, or nothing learns. OutOfMemory: what it adds does not fit the machine.
     """
+    if hasattr(adaptation, "prepare"):
+        adaptation = adaptation.prepare(loaded.tokenizer)
     with _memory("adaptation", "choose a smaller one, such as `adaptation: {lora: {rank: 8}}`, or a smaller model"):
-        return adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+        model = adaptation.attach(loaded.model, key(recipe.seed, "adaptation"))
+    if not trainable(model):
+        name = registry.name_of(adaptation)
+        raise RecipeError(
+            Problem(where="adaptation", found=f"{name} lets nothing learn: {type(loaded.model).__name__} has no new head",
+                    to_do=f"put what learns after it, such as `adaptation: [{name}, {{lora: {{rank: 16}}}}]`")
+        )  # fmt: skip
+    return model
 
 
 def refuse_thumbs(recipe: Recipe, training: Sequence[Example]) -> None:
@@ -134,23 +156,26 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     t, loaded = recipe.training, kind.loaded
     supervised = [e for e in training if e.target is not None]
     adaptation = registry.build("adaptation", recipe.adaptation)
-    size = sum(p.numel() for p in loaded.model.parameters())
+    size = parameters_of(loaded.model)
     model = attached(recipe, adaptation, loaded)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     live = rows.install(inner, [torch.from_numpy(tokens) for e in supervised for tokens in e.read()])
     model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
     precision = chosen(recipe.model.precision, recipe.model.device)
-    forward = ModelForward(model, layout=layout, precision=precision, scale=kind.scale)
-    parameters = trainable(model)
     examples = {e.id: e for e in supervised}
     lengths = {e.id: len(e) for e in supervised}
-    objective: Any = registry.build("objective", recipe.objective)
-    if hasattr(objective, "prepare"):
-        objective = objective.prepare(kind.facts(supervised))
     plan = Plan.of(
         len(examples), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps
     )
+    keep = keeping(recipe, kind, plan.examples > len(examples))
+    forward = ModelForward(model, layout=layout, precision=precision, scale=kind.scale, keep=keep)
+    if plan.examples >= len(examples):
+        foresee(forward, supervised)
+    parameters = trainable(model)
+    objective: Any = registry.build("objective", recipe.objective)
+    if hasattr(objective, "prepare"):
+        objective = objective.prepare(kind.facts(supervised))
     pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
     sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
     windows = Windows(
@@ -170,17 +195,53 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     )  # fmt: skip
 
 
+def keeping(recipe: Recipe, kind: Kind, repeated: bool, share: int = 1) -> Keeping | None:
+    """How much of what frozen layers below everything that learns make of the texts is kept; None for nothing.
+
+    Args:
+        repeated: whether rows are learnt more than once.
+        share: among how many tasks the room is divided.
+    """
+    t = recipe.training.trunk
+    moves = _unfreezes(registry.build("update", recipe.training.update))
+    if t.keep == "off" or (t.keep == "auto" and (moves or not repeated)) or kind.altered is not None:
+        return None  # where tokens are masked anew at each step, no text is read twice
+    folder = None
+    if t.keep == "disk":
+        folder = Path(t.folder).expanduser() if t.folder else default_folder()
+    return Keeping(t.limit // share, folder)
+
+
+def _unfreezes(update: Any) -> bool:
+    """Whether more and more layers learn as training goes on, so that what lies below them is hardly read twice."""
+    return bool(getattr(update, "unfreeze", 0)) or (hasattr(update, "inner") and _unfreezes(update.inner))
+
+
+def foresee(forward: ModelForward, training: Sequence[Example]) -> None:
+    """Lets what is kept of the training set be computed at once."""
+    if forward.trunk is not None:
+        forward.trunk.foresee(lambda: (batch for _, batch in laid(training)))
+
+
 def update_of(recipe: Recipe, rate: float) -> tuple[Any, float]:
     """The recipe's update with its rate and schedule, inside its clipping; and the peak rate.
 
     A number given as the update's own rate takes training.rate's place; a schedule given there is used as it stands.
     """
     t = recipe.training
-    update = registry.build("update", t.update)
+    update, rate = _with_rate(registry.build("update", t.update), rate, registry.build("schedule", t.schedule))
+    return Clip(t.clip, update) if t.clip is not None else update, rate
+
+
+def _with_rate(update: Any, rate: float, schedule: Any) -> tuple[Any, float]:
+    """The update, or the one that its wrappers hold, with the rate and its schedule; and the peak rate."""
+    if hasattr(update, "inner"):
+        inner, rate = _with_rate(update.inner, rate, schedule)
+        return replace(update, inner=inner), rate
     if hasattr(update, "rate") and not callable(update.rate):
         rate = rate if update.rate is None else float(update.rate)
-        update = replace(update, rate=Scaled(rate, registry.build("schedule", t.schedule)))
-    return Clip(t.clip, update) if t.clip is not None else update, rate
+        update = replace(update, rate=Scaled(rate, schedule))
+    return update, rate
 
 
 def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
@@ -193,6 +254,11 @@ def training_notes(forward: ModelForward, live: object) -> tuple[str, ...]:
         out.append(f"attention dropout of {dropped} is not applied; dropout elsewhere is")
     if live is not None:
         out.append("embeddings of tokens that no training text holds stay as they are, without weight decay")
+    depth = forward.trunk.frozen_with_dropout() if forward.trunk is not None else 0
+    if depth:
+        out.append(
+            f"no dropout in what is frozen below everything that learns: the embeddings and {counted(depth, 'layer')}"
+        )
     if forward.layout == "padded":
         out.append(f"{forward.kind} models are padded, not packed")
     return tuple(out)
@@ -300,11 +366,18 @@ def _resume(job: Fit, checkpoints: Checkpoints) -> Resumed:
     return Resumed(state.step, tuple(damaged))
 
 
-def opened(saved: Saved, recipe: Recipe | None = None) -> tuple[Kind, ModelForward]:
-    """A saved model ready to predict, and its task; `recipe` is that of its run, where there is one."""
+def opened(saved: Saved, recipe: Recipe | None = None, shared: SharedBase | None = None) -> tuple[Kind, ModelForward]:
+    """A saved model ready to predict, and its task.
+
+    Args:
+        saved: as it was read.
+        recipe: that of its run, where there is one.
+        shared: the base that it was opened with, where others are opened on it too.
+    """
     kind = reopen(saved, recipe)
     forward = ModelForward(
-        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True  # type: ignore[arg-type]
+        saved.model, layout=saved.card.get("layout"), precision=saved.precision, scale=kind.scale, fixed=True,  # type: ignore[arg-type]
+        laid=None if shared is None else shared.laid,
     )  # fmt: skip
     return kind, forward
 

@@ -68,8 +68,9 @@ def trained(job: Fit, seconds: float, session: float, tokens: int) -> dict[str, 
     Args:
         seconds: that it took in all. session: since it last went on, in which it read `tokens` tokens.
     """
-    done = job.windows.drawn
+    done, trunk = job.windows.drawn, getattr(job.forward, "trunk", None)
     return {
+        **({"trunk": trunk.facts()} if trunk is not None and trunk.frozen() else {}),
         "training": {"steps": job.step, "planned_steps": job.plan.steps, "epochs": job.epoch(job.step),
                      "best_step": job.stopping.best_step or job.step, "stopped_early": job.stopped_early, "examples": done},
         "speed": {"train_examples_per_second": round(done / seconds, 1),

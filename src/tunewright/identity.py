@@ -113,11 +113,20 @@ def _together(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any]
 
 
 def placed(recipe: Recipe, base: Path) -> Recipe:
-    """The recipe with its objective's own files by their whole paths; they are relative to `base`."""
+    """The recipe with its objective's own files and the folder for frozen layers' output by their whole paths.
+
+    In the recipe they are relative to `base`.
+    """
 
     def whole(path: str) -> str:
         return str((base / Path(path).expanduser()).resolve())
 
+    trunk = recipe.training.trunk
+    if trunk.folder is not None:
+        training = recipe.training.model_copy(
+            update={"trunk": trunk.model_copy(update={"folder": whole(trunk.folder)})}
+        )
+        recipe = recipe.model_copy(update={"training": training})
     if recipe.task == "multitask":
         tasks = {
             name: part.model_copy(

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -32,6 +32,9 @@ from tunewright.recipe_several import problems as several_problems
 from tunewright.recipe_task import filled, lacking, misfits
 from tunewright.recipe_text import changed, load
 
+if TYPE_CHECKING:
+    from tunewright.core.tensors import Adaptation
+
 
 def _list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else () if value is None else value
@@ -44,6 +47,20 @@ def _number(value: Any) -> Any:
     return value
 
 
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30,
+          "tib": 2**40}  # fmt: skip
+
+
+def _bytes(value: Any) -> Any:
+    """A text such as 2GB as a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
+    if found is None or found.group(2) not in _UNITS:
+        raise ValueError("a number of bytes such as 2GB or 500MB")
+    return round(float(found.group(1)) * _UNITS[found.group(2)])
+
+
 def _path(value: str) -> str:
     if "\0" in value:
         raise ValueError("a path without a NUL character")
@@ -54,6 +71,7 @@ Files = Annotated[tuple[Annotated[str, AfterValidator(_path)], ...], BeforeValid
 Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Count = Annotated[int, Ge(1), Le(2**40)]
 Real = BeforeValidator(_number)
+Bytes = Annotated[int, BeforeValidator(_bytes), Ge(0), Le(2**60)]
 
 
 class _Part(BaseModel):
@@ -132,6 +150,19 @@ class StopPart(_Part):
     least: Annotated[float, Ge(0), Real] = 0.0
 
 
+class TrunkPart(_Part):
+    """What becomes of the output of frozen layers that lie below everything that learns: it is the same in every epoch.
+
+    `memory` keeps it for this training, `disk` in `folder` (the cache folder of the user where it is left out) for later
+    runs too, `off` computes it each time; `auto` is memory where a row is learnt more than once, else off. `limit`, such
+    as 2GB, bounds what is kept; what does not fit is computed each time.
+    """
+
+    keep: Literal["auto", "memory", "disk", "off"] = "auto"
+    limit: Bytes = 2 * 10**9
+    folder: Annotated[str, AfterValidator(_path)] | None = None
+
+
 class TrainingPart(_Part):
     """How much is learnt, in what order and how fast."""
 
@@ -149,6 +180,7 @@ class TrainingPart(_Part):
     checkpoint_every: Count | None = None
     stop: StopPart = StopPart()
     keep: Literal["best", "last"] = "best"
+    trunk: TrunkPart = TrunkPart()
 
 
 class GenerationPart(_Part):
@@ -252,8 +284,15 @@ class Recipe(_Part):
         """The adaptation without its options, such as "lora"; of a chain "quantized + lora"."""
         return registry.name_of(registry.build("adaptation", self.adaptation))
 
+    @property
+    def stores(self) -> Adaptation | None:
+        """How frozen weights are kept, where the adaptation says so."""
+        from tunewright.adaptations import stores_of
+
+        return stores_of(registry.build("adaptation", self.adaptation))
+
     def fingerprint(self) -> str:
-        """SHA-256 over everything that training depends on: not the folder, not the evaluation.
+        """SHA-256 over everything that training depends on: not the folder, the evaluation, or what frozen layers keep.
 
         Files and the model's name are left out too: what they hold counts, which `tunewright.identity` adds.
         """
@@ -270,6 +309,7 @@ class Recipe(_Part):
             value["data"].pop(name)
         for name in ("name", "revision"):
             value["model"].pop(name)
+        value["training"].pop("trunk")
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
     def parts(self) -> dict[str, Recipe]:

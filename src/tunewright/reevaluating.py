@@ -1,12 +1,8 @@
-"""What can be asked of a run that is there: its recipe, its facts, other rows, new texts, another run beside it."""
+"""What can be asked of a run that is there: its recipe, its facts, other rows, another run beside it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright import data as data_side
-from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged, closest
-from tunewright.core.files import sha256, write_json, write_text
+from tunewright.core.errors import DataError, ModelError, Problem, RunDamaged
+from tunewright.core.files import sha256, write_json
 from tunewright.core.records import Record
 from tunewright.evaluation import Contender, gather
 from tunewright.evaluation import predictions as predictions_files
@@ -24,7 +20,7 @@ from tunewright.identity import base_model
 from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.models.loading import find
 from tunewright.models.saving import Saved, open_saved
-from tunewright.predicting import Predictor, load, part_of
+from tunewright.predicting import part_of
 from tunewright.recipe import Recipe, families, read
 from tunewright.tasks import TASKS
 from tunewright.tracking import RunFolder
@@ -48,7 +44,8 @@ def recipe_of(run_folder: Path) -> Recipe:
 def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[str, Any]]:
     """Judges a run's model and its baselines on other labelled rows; keeps the predictions beside the run.
 
-    Of a run of several tasks it is the one named `task`.
+    Of a run of several tasks it is the one named `task`. A model in a folder of its own (merged, combined) is judged beside
+    the baselines of the run that it came from.
 
     The baselines are the run's own, fitted again on its training rows. One whose base model is gone is left out with
     the reason. Rows that training has seen are left out and counted.
@@ -57,11 +54,12 @@ def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[s
         DataError: the file has not the run's columns, or no labelled row. RunDamaged: there is no tuned model.
     """
     run_folder = part_of(run_folder, task)
-    recipe = recipe_of(run_folder)
+    run = run_of(run_folder)
+    recipe = recipe_of(run)
     families()
     saved = _saved(run_folder)
-    splits = data_side.load(run_folder / "data")
-    items, left_out = _items(run_folder, recipe, saved, splits, data)
+    splits = data_side.load(run / "data")
+    items, left_out = items_of(run, recipe, saved, splits, data)
     place = run_folder / "evaluations" / data.stem
     kind, forward = opened(saved, recipe)
     encoded = kind.encode(items, learn=False)
@@ -71,10 +69,10 @@ def judge_on(run_folder: Path, data: Path, task: str = "") -> tuple[Path, dict[s
         raise DataError(Problem(where=str(data), found=refusals({"test": encoded.left})))
     splits, items = {**splits, "test": encoded.records}, encoded.records
     if recipe.task == "preference":
-        encoded = _referred(run_folder, recipe, splits, encoded, data)
+        encoded = _referred(run, recipe, splits, encoded, data)
     told = kind.judged(forward, encoded, "tuned", "test")
     tuned = Contender(told, f"Fine-tuned {Path(recipe.model.name).name}", "tuned")
-    made, missing = _baselines(run_folder, recipe, kind, splits)
+    made, missing = _baselines(run, recipe, kind, splits)
     made.insert(0, tuned)
     for contender in made:
         predictions_files.write(place, contender)
@@ -94,7 +92,7 @@ def _referred(
     """The items with what the base model gives their replies, from which a policy's rewards are measured."""
     known = f"{RunFolder(run_folder).facts().get('fingerprint')} {sha256(data)}"
     place = run_folder / "evaluations" / data.stem / "reference"
-    return _base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
+    return base_of(run_folder, recipe, splits).ready({"test": items}, recipe, place, known)["test"]
 
 
 def _baselines(
@@ -105,7 +103,7 @@ def _baselines(
     missing: dict[str, str] = {}
     for name in recipe.evaluation.baselines:
         try:
-            below = _base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
+            below = base_of(run_folder, recipe, splits) if name in ("linear", "untuned") else kind
 
             def encoded(below: Kind = below) -> dict[str, Encoded]:
                 return {part: below.encode(rows, part == "train") for part, rows in splits.items()}
@@ -116,7 +114,7 @@ def _baselines(
     return made, missing
 
 
-def _items(
+def items_of(
     run_folder: Path, recipe: Recipe, saved: Saved, splits: Mapping[str, Sequence[Record]], data: Path
 ) -> tuple[list[Record], dict[str, int]]:
     """The rows of a file that a model can be judged on, and how many are left out for which reason."""
@@ -150,7 +148,7 @@ def _items(
     return items, dict(why)
 
 
-def _base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]]) -> Kind:
+def base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Record]]) -> Kind:
     """The task with the base model that a run began with.
 
     Raises:
@@ -164,6 +162,18 @@ def _base_of(run_folder: Path, recipe: Recipe, splits: Mapping[str, Sequence[Rec
     return begin(recipe, found, splits)
 
 
+def run_of(folder: Path) -> Path:
+    """The run that a folder is, or that the model in it came from; the folder itself where none is known."""
+    if (folder / "recipe.yaml").is_file():
+        return folder
+    try:
+        card = json.loads((folder / "tunewright.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return folder
+    above = [folder.absolute().parent, *([Path(card["run"])] if isinstance(card, dict) and card.get("run") else [])]
+    return next((path for path in above if (path / "recipe.yaml").is_file()), folder)
+
+
 def _saved(run_folder: Path) -> Saved:
     path = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
     if not path.is_dir() or not (path / "tunewright.json").exists():
@@ -171,77 +181,6 @@ def _saved(run_folder: Path) -> Saved:
             Problem(where=str(run_folder), found="no tuned model is here", to_do="`tunewright run RECIPE` makes one")
         )
     return open_saved(path)
-
-
-def is_file(source: str) -> bool:
-    """Whether `source` names a file or folder that is there; otherwise it is a text.
-
-    Raises:
-        DataError: it can only mean a data file, and there is none: nobody wants the name's own label.
-    """
-    if os.path.exists(source):  # noqa: PTH110  (Path.exists raises on a text longer than a file's name can be)
-        return True
-    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|json|parquet|arrow|txt)(\.gz)?", source, re.IGNORECASE):
-        near = [p.name for p in Path(source).parent.glob("*.*")]
-        raise DataError(
-            Problem(where=source, found="there is no such file", allowed="a file with texts, or one text",
-                    to_do=closest(Path(source).name, near) or "check the path")
-        )  # fmt: skip
-    return False
-
-
-def predict_lines(
-    run_folder: Path, texts: Sequence[str], pair: str | None = None, task: str = ""
-) -> list[dict[str, Any]]:
-    """The prediction of each text, each with the second text `pair` where the model reads two."""
-    found = load(run_folder, task).predict(texts, None if pair is None else [pair] * len(texts))
-    return [{"text": text, **p.as_json()} for text, p in zip(texts, found, strict=True)]
-
-
-def predict_file(
-    run_folder: Path, source: Path, out: Path | None, text: str | None, task: str = ""
-) -> tuple[Path, int]:
-    """Predicts every row of a file, in its order; writes CSV or JSON lines. A row that cannot be read keeps its place.
-
-    Raises:
-        DataError: the text column is not there. RunDamaged: no tuned model.
-    """
-    predictor: Predictor = load(run_folder, task)
-    column = text or str(predictor.saved.card.get("text") or "text")
-    pair = predictor.saved.card.get("pair")
-    rows = data_side.read(source, data_side.Columns(column, None, pair))
-    out = out or source.with_name(f"{source.name.split('.')[0]}.predictions.csv")
-    if out.suffix not in (".csv", ".jsonl"):
-        raise DataError(Problem(where="--out", found=str(out), allowed="a .csv or .jsonl file"))
-    found = predictor.predict(
-        [row.text or "" for row in rows.rows], [row.pair or "" for row in rows.rows] if pair else None
-    )
-    lines: list[tuple[int, str | None, Any, str]] = [
-        (row.source.line, row.text, p, "") for row, p in zip(rows.rows, found, strict=True)
-    ]
-    lines += [(event.source.line, None, None, event.reason) for event in rows.events]
-    lines.sort(key=lambda line: line[0])
-    write_text(out, _csv(lines, predictor.columns) if out.suffix == ".csv" else _jsonl(lines))
-    return out, len(lines)
-
-
-def _csv(lines: Sequence[Any], columns: Sequence[str]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["line", "text", *columns, "problem"])
-    for line, text, p, problem in lines:
-        writer.writerow([line, text or "", *([""] * len(columns) if p is None else p.cells()), problem])
-    return buffer.getvalue()
-
-
-def _jsonl(lines: Sequence[Any]) -> str:
-    return "".join(
-        json.dumps(
-            {"line": line, "text": text, **({} if p is None else p.as_json()), **({"problem": problem} if problem else {})},
-            ensure_ascii=False,
-        ) + "\n"
-        for line, text, p, problem in lines
-    )  # fmt: skip
 
 
 def facts_of(run_folder: Path) -> dict[str, Any]:

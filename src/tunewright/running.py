@@ -18,7 +18,7 @@ from typing import Any
 from tunewright import data as data_side
 from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
-from tunewright.core.tensors import Report
+from tunewright.core.tensors import Report, parameters_of
 from tunewright.encoding import Refused
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
@@ -226,7 +226,7 @@ class _Job:
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {
             **self.folder.facts()["model"],
-            "parameters": sum(p.numel() for p in loaded.model.parameters()),
+            "parameters": parameters_of(loaded.model),
             "architecture": type(loaded.model).__name__,
             "precision": chosen(self.recipe.model.precision, self.recipe.model.device),
             "head": loaded.head,
@@ -325,8 +325,9 @@ class _Job:
         extra = model_card(self.recipe, self.kind, job.forward)
         save(self.kind.loaded, job.model, self.folder.model, adaptation_name=adaptation, extra=extra)
         self.tuned = ModelForward(
-            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.kind.scale, fixed=True
-        )
+            job.model, layout=job.forward.layout, precision=job.forward.precision, scale=self.kind.scale, fixed=True,
+            keep=job.forward.trunk.keep if job.forward.trunk is not None and self.recipe.training.trunk.keep == "disk" else None,
+        )  # fmt: skip
         self.folder.note(trained(job, self.timings["train"], spent, tokens))
         self.folder.finish("train", self.fingerprint)
         Checkpoints(self.folder.checkpoints, self.fingerprint).clear()

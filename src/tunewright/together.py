@@ -10,9 +10,9 @@ import torch
 
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError
-from tunewright.core.tensors import Batch, Pool
+from tunewright.core.tensors import Batch, Pool, parameters_of
 from tunewright.encoding import Example, collate
-from tunewright.fitting import Fit, attached, measured, rate_for, training_notes, update_of
+from tunewright.fitting import Fit, attached, foresee, keeping, measured, rate_for, training_notes, update_of
 from tunewright.kinds import Encoded, Kind
 from tunewright.mixing import Mixed, Mixture, Part
 from tunewright.mixing.mixture import named
@@ -96,10 +96,11 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
     """
     t, tasks = recipe.training, list(parts)
     adaptation = registry.build("adaptation", recipe.adaptation)
-    size = sum(p.numel() for p in parts[tasks[0]].kind.loaded.model.parameters())
+    size = parameters_of(parts[tasks[0]].kind.loaded.model)
     models = {task: attached(recipe, adaptation, part.kind.loaded) for task, part in parts.items()}
     several.share(models)
     whole = sum({id(p): p.numel() for model in models.values() for p in model.parameters()}.values())
+    whole += sum({id(m): getattr(m, "stored", 0) for model in models.values() for m in model.modules()}.values())
     supervised = {task: part.supervised for task, part in parts.items()}
     live = several.install_rows(
         models, [torch.from_numpy(x) for own in supervised.values() for e in own for x in e.read()]
@@ -108,11 +109,14 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
         model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
     precision = chosen(recipe.model.precision, recipe.model.device)
-    forward = TaskForwards(models, {task: part.kind.scale for task, part in parts.items()}, layout, precision)
     lengths = {named(task, e.id): len(e) for task, own in supervised.items() for e in own}
     plan = Plan.of(
         len(lengths), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps
     )
+    keep = {task: keeping(recipe, part.kind, plan.examples > len(lengths), len(parts)) for task, part in parts.items()}
+    forward = TaskForwards(models, {task: part.kind.scale for task, part in parts.items()}, layout, precision, keep)
+    for task, own in supervised.items() if plan.examples >= len(lengths) else ():
+        foresee(forward.of(task), own)
     windows = Windows(
         _mixture(recipe, parts, supervised), _collate(recipe, parts, supervised), lengths, plan,
         micro_tokens=t.micro_tokens, tasks={named(task, e.id): task for task, own in supervised.items() for e in own},

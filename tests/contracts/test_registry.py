@@ -7,7 +7,7 @@ import importlib
 import json
 import pkgutil
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from annotated_types import Ge
@@ -181,6 +181,26 @@ def test_a_number_may_be_a_schedule() -> None:
     made = build("trial", {"around": {"strength": 1, "rate": {"linear": {"floor": 0.5}}}})
     assert name_of(made.rate) == "linear" and made.rate.floor == 0.5
     assert build("trial", dump(made)) == made
+
+
+def test_a_member_may_take_its_main_field_s_value_alone() -> None:
+    @register("trial", "short")
+    @dataclass(frozen=True)
+    class Short:
+        """A field that is usually the only one."""
+
+        size: Annotated[int, Ge(1)] = 1
+        name: str = "n"
+
+        shorthand: ClassVar[str] = "size"
+
+    assert build("trial", {"short": 3}) == build("trial", {"short": {"size": 3}}) == Short(3)
+    assert build("trial", {"short@1": 3}) == Short(3) and build("trial", {"short": None}) == Short()
+    assert dump(build("trial", {"short": 3})) == {"short": {"size": 3, "name": "n"}}
+    assert build("trial", {"around": {"strength": 1, "inner": {"short": 2}}}).inner == Short(2)
+    for wrong in (0, "three", [3]):
+        with pytest.raises(RecipeError, match=r"trial\.short\.size"):
+            build("trial", {"short": wrong})
 
 
 def test_a_name_is_registered_once() -> None:

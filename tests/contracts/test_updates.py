@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from tunewright.core.errors import RecipeError
 from tunewright.core.registry import build, dump, members
 from tunewright.core.tensors import At, BoundUpdate, Gradient, Report
 from tunewright.schedules import Linear, Scaled
-from tunewright.updates import AdamW, Clip
+from tunewright.updates import AdamW, AdamW8bit, Clip, Layerwise, LoraPlus
 
 assert tunewright.updates.__all__
 
@@ -26,10 +27,24 @@ TABLE: dict[str, list[Any]] = {
         AdamW(rate=Scaled(0.05, Linear(warmup=0.1)), decay=0.1, beta1=0.8, beta2=0.95, epsilon=1e-6),
         AdamW(rate=0.05, decay=Linear(floor=0.01)),
     ],
+    "adamw_8bit": [
+        AdamW8bit(rate=0.05, on_cpu=True),
+        AdamW8bit(rate=0.05, least=1, on_cpu=True),
+        AdamW8bit(rate=Scaled(0.05, Linear(warmup=0.1)), decay=0.1, beta1=0.8, beta2=0.95, least=1, on_cpu=True),
+    ],
     "clip": [
         Clip(norm=0.5, inner=AdamW(rate=0.05)),
         Clip(norm=Linear(floor=0.1), inner=AdamW(rate=0.05)),
         Clip(norm=1e9, inner=Clip(norm=0.3, inner=AdamW(rate=0.05))),
+    ],
+    "layerwise": [
+        Layerwise(decay=0.9, inner=AdamW(rate=0.08)),
+        Layerwise(decay=0.9, unfreeze=0.3, inner=Clip(norm=5.0, inner=AdamW(rate=0.08))),
+        Clip(norm=5.0, inner=Layerwise(decay=0.95, inner=LoraPlus(ratio=1.5, inner=AdamW(rate=0.08)))).inner,
+    ],
+    "lora_plus": [
+        LoraPlus(inner=AdamW(rate=0.05)),
+        LoraPlus(ratio=4.0, inner=AdamW(rate=Scaled(0.05, Linear(warmup=0.1)))),
     ],
 }
 CASES = [pytest.param(update, id=f"{name}-{i}") for name, cases in TABLE.items() for i, update in enumerate(cases)]
@@ -77,9 +92,11 @@ def test_steps_go_down_a_quadratic(update: Any) -> None:
 
 @every
 def test_the_report_of_the_closure_comes_back_with_the_rate(update: Any) -> None:
-    ps, calls = parameters(), list[int]()
-    expected = quadratic(parameters())()
+    ps, calls, others = parameters(), list[int](), parameters()
     report = update.bind(ps).step(quadratic(ps, calls), At(0, 40))
+    for name, p in others.items():
+        p.requires_grad_(ps[name].requires_grad)  # layers that do not learn yet have no gradient
+    expected = quadratic(others)()
     assert len(calls) >= 1
     assert (report.loss, dict(report.parts), dict(report.totals)) == (expected.loss, expected.parts, expected.totals)
     assert report.gradient_norm == expected.gradient_norm, "the norm that is reported is the one before clipping"
@@ -242,6 +259,8 @@ def test_clip_is_clip_grad_norm(share: float) -> None:
         {"adamw": {"rate": float("inf")}},
         {"adamw": {"decay": -0.1}},
         {"adamw": {"beta1": 1.0}},
+        {"adamw_8bit": {"rate": -1.0}},
+        {"adamw_8bit": {"least": 0}},
         {"clip": {"norm": 0}},
         {"clip": {"norm": -1.0, "inner": "adamw"}},
     ],
@@ -249,3 +268,92 @@ def test_clip_is_clip_grad_norm(share: float) -> None:
 def test_what_would_unlearn_is_refused(spec: Any) -> None:
     with pytest.raises(RecipeError):
         build("update", spec)
+
+
+def test_adamw_8bit_goes_where_adamw_goes_on_a_quarter_of_its_memory() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start, aim = (torch.randn(64, 96, generator=generator) for _ in range(2))
+    ended, held = {}, {}
+    for update in (AdamW(rate=0.02, decay=0.1), AdamW8bit(rate=0.02, decay=0.1, on_cpu=True)):
+        p = nn.Parameter(start.clone())
+        bound = update.bind({"w.weight": p})
+
+        def gradient(p: nn.Parameter = p) -> Report:
+            p.grad = (p - aim).detach()
+            return Report(0, float(p.grad.square().sum()), {}, {})
+
+        for step in range(30):
+            bound.step(gradient, At(step, 30))
+        ended[type(update)] = p.detach()
+        held[type(update)] = sum(t.numel() * t.element_size() for t in bound.state()["tensors"].values()) / p.numel()
+    moved = ended[AdamW] - start
+    assert (ended[AdamW8bit] - ended[AdamW]).norm() < 0.05 * moved.norm()
+    assert 8 <= held[AdamW] < 8.01 and 2 <= held[AdamW8bit] < 2.1
+
+
+def test_adamw_8bit_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"(?s)model on a CPU.*on_cpu: true.*training\.update: adamw"):
+        AdamW8bit().bind(parameters())
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(RecipeError, match=r"(?s)bitsandbytes is not installed.*tunewright\[quantized\]"):
+        AdamW8bit(on_cpu=True).bind(parameters())
+
+
+DEEP = {
+    "bert.embeddings.word.weight": 3, "bert.encoder.layer.0.dense.weight": 2, "bert.encoder.layer.1.dense.weight": 1,
+    "classifier.weight": 0,
+}  # fmt: skip
+
+
+def deep() -> dict[str, nn.Parameter]:
+    return {n: nn.Parameter(torch.full((2, 2), 3.0)) for n in DEEP}
+
+
+def test_a_layers_rate_is_that_of_the_one_above_times_the_decay() -> None:
+    """AdamW's first step is the rate itself, whatever the gradient's size."""
+    ps = deep()
+    report = Layerwise(decay=0.5, inner=AdamW(rate=0.1, decay=0.0)).bind(ps).step(quadratic(ps), At(0, 10))
+    for name, below in DEEP.items():
+        assert ps[name].detach() == pytest.approx(3.0 - 0.1 * 0.5**below, abs=1e-5), name
+    assert report.rate == pytest.approx(0.1)
+
+
+def test_layers_begin_one_after_another_and_need_no_gradient_before() -> None:
+    ps = deep()
+    bound = Layerwise(decay=1.0, unfreeze=0.6, inner=AdamW(rate=0.1)).bind(ps)
+    begun: dict[str, int] = {}
+    for step in range(20):
+        before = {n: p.detach().clone() for n, p in ps.items()}
+        bound.step(quadratic(ps), At(step, 20))
+        moved = {n for n, p in ps.items() if not torch.equal(p, before[n])}
+        assert moved == {n for n, p in ps.items() if p.requires_grad}
+        for name in moved:
+            begun.setdefault(name, step)
+    assert begun == {n: round(0.6 * below / 3 * 20) for n, below in DEEP.items()}
+
+
+def test_an_adapters_layers_are_found_by_their_numbers() -> None:
+    ps = {n: nn.Parameter(torch.full((2, 2), 3.0)) for n in (
+        "base_model.model.model.layers.0.q_proj.lora_A.default.weight", "base_model.model.model.layers.3.q_proj.lora_A.default.weight",
+    )}  # fmt: skip
+    Layerwise(decay=0.5, inner=AdamW(rate=0.1, decay=0.0)).bind(ps).step(quadratic(ps), At(0, 10))
+    low, top = (float(p.detach()[0, 0]) for p in ps.values())
+    assert (3.0 - low, 3.0 - top) == pytest.approx((0.1 * 0.5**4, 0.1 * 0.5), rel=1e-3)
+
+
+def test_loras_second_matrix_has_the_higher_rate() -> None:
+    names = ("layers.0.q.lora_A.default.weight", "layers.0.q.lora_B.default.weight", "classifier.weight")
+    ps = {n: nn.Parameter(torch.full((2, 2), 3.0)) for n in names}
+    LoraPlus(ratio=8.0, inner=AdamW(rate=0.01, decay=0.0)).bind(ps).step(quadratic(ps), At(0, 10))
+    assert [3.0 - float(p.detach()[0, 0]) for p in ps.values()] == pytest.approx([0.01, 0.08, 0.01], rel=1e-4)
+
+
+def test_a_clip_inside_groups_goes_by_the_whole_gradient() -> None:
+    inside, outside = deep(), deep()
+    Layerwise(decay=1.0, inner=Clip(norm=0.1, inner=AdamW(rate=0.1, epsilon=1.0))).bind(inside).step(
+        quadratic(inside), At(0, 1)
+    )
+    Clip(norm=0.1, inner=Layerwise(decay=1.0, inner=AdamW(rate=0.1, epsilon=1.0))).bind(outside).step(
+        quadratic(outside), At(0, 1)
+    )
+    assert all(torch.allclose(p, outside[n], rtol=1e-6) for n, p in inside.items())

@@ -322,14 +322,6 @@ def test_bfloat16_where_products_cannot_be_laid_out(case: str, monkeypatch: pyte
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-def test_learnt_prompts_are_refused() -> None:
-    from peft import PromptTuningConfig, get_peft_model
-
-    model = get_peft_model(model_of("llama"), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
-    with pytest.raises(NotImplementedError, match="prompts"):
-        ours(model, prompts_of())
-
-
 def test_a_real_model(shared: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunewright.adaptations import Full, Lora
+from tunewright.adaptations import Full, Lora, PromptTuning, PTuningV2
 from tunewright.core.errors import ModelError
 from tunewright.core.tensors import Batch
 from tunewright.encoding import Example, pack
@@ -136,7 +136,7 @@ def test_rows_that_learn_are_those_of_all_tasks() -> None:
     assert first is second and torch.equal(first[[4, 5, 9]], live.rows)
 
 
-@pytest.mark.parametrize("adaptation", [Full(), Lora(rank=4)])
+@pytest.mark.parametrize("adaptation", [Full(), Lora(rank=4), PromptTuning(tokens=4), PTuningV2(tokens=4)], ids=repr)
 def test_each_task_is_saved_by_itself_and_opens_alike(adaptation: Any, tmp_path: Path) -> None:
     problems = {"classes": "single_label_classification", "tags": "token_classification"}
     found = loaded(problems)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from merging_runs import CASES, Made, made
 from toy_runs import Cli, Forks, calling, lay
 
 
@@ -38,3 +40,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Path:
     said = forks("run", "toy.yaml", at=place)
     assert said.code == 0, said.out
     return place / "runs" / "toy"
+
+
+@pytest.fixture(scope="session")
+def runs_of(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Made:
+    """Finished runs by task, learning rate ("a" or "b") and adaptation: those of one task began with the same weights."""
+    known: dict[str, Path] = {}
+
+    def run(task: str, name: str = "a", adaptation: Any = None) -> Path:
+        adaptation = adaptation or {"lora": {"rank": 4}}
+        key = f"{task} {name} {adaptation}"
+        if key not in known:
+            training = {"epochs": 1, "batch": 16, "rate": {"a": 0.01, "b": 0.03}[name]}
+            known[key] = made(
+                forks, tmp_path_factory.mktemp("run"), **CASES[task], adaptation=adaptation, training=training
+            )
+        return known[key]
+
+    return run

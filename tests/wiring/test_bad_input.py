@@ -396,7 +396,7 @@ def test_ctrl_c_outside_a_run(cli: Cli, finished: Path, monkeypatch: pytest.Monk
     def pressed(*more: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tunewright.reevaluating.predict_lines", pressed)
+    monkeypatch.setattr("tunewright.answering.predict_lines", pressed)
     said = cli("predict", finished, "sun")
     assert said.code == 130 and "interrupted" in said.err and said.out == ""
 

@@ -26,7 +26,9 @@ OPTIONS = {
     "run": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "evaluate": ["run_folder", "--data", "--task", "--json"],
-    "predict": ["run_folder", "source", "--out", "--text", "--pair", "--task", "--json"],
+    "predict": [
+        *("run_folder", "source", "--out", "--text", "--pair", "--task", "--adapter", "--adapter-column", "--json"),
+    ],
     "compare": ["first", "second", "--metric", "--json"],
     "report": ["run_folder", "--json"],
     "runs list": ["root", "--json"],
@@ -383,7 +385,8 @@ def test_runs_differ_by_what_was_changed(cli: Cli, recipe: Path) -> None:
     shown = {row["what"]: (row["first"], row["second"]) for row in rows}
     assert shown["recipe.adaptation"] == (
         "full",
-        "lora: rank 2, alpha 32.0, dropout 0.0, targets all-linear, rank_stabilised False",
+        "lora: rank 2, alpha 32.0, dropout 0.0, targets all-linear, rank_stabilised False, dora False, init default, "
+        "layers [], top None",
     )
     left = {name for name in shown if not name.startswith("figures.tuned")}
     assert left - {"verdict.outcome"} == {"recipe.adaptation", "run.model.trainable"}

@@ -17,6 +17,9 @@ EVERY_2 = {"training": {"checkpoint_every": 2, "epochs": 2, "batch": 16, "stop":
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "frozen": {"adaptation": {"frozen": {"top": 1}}, "training": {"sampler": "balanced", "micro_tokens": 40}},
+    "head": {"adaptation": {"frozen": {"top": 0}}},
+    "lora_on_top": {"adaptation": [{"lora": {"rank": 4, "dropout": 0.2}}, {"frozen": {"top": 1}}],
+                    "training": {"trunk": {"keep": "disk", "folder": "trunks"}}},
     "lora": {
         "adaptation": {"lora": {"rank": 4, "dropout": 0.2}},
         "training": {"sampler": {"length_aware": {"pool": 32, "chunk": 8}}, "batch_tokens": 150},

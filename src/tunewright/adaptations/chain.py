@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
+from tunewright.core.errors import Problem, RecipeError
 from tunewright.core.registry import name_of, register_chain
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Adaptation, Role
@@ -43,17 +45,45 @@ class Chain:
     def rate_factor(self) -> float:
         return max(part.rate_factor for part in self.parts)
 
+    @property
+    def places(self) -> int:
+        """Places of the context that virtual tokens take."""
+        return sum(int(getattr(part, "places", 0)) for part in self.parts)
+
+    @property
+    def merges(self) -> bool:
+        """Whether all of it can be folded into plain weights."""
+        return all(getattr(part, "merges", True) for part in self.parts)
+
+    def prepare(self, tokenizer: Any) -> Chain:
+        """With what its parts need to know of the tokenizer."""
+        return Chain(tuple(part.prepare(tokenizer) if hasattr(part, "prepare") else part for part in self.parts))
+
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
         """Attaches each part to what the one before it made.
 
         Raises:
-            RecipeError: a part does not fit what is there.
+            RecipeError: a part does not fit what is there, or nothing is left that learns.
         """
         for i, part in enumerate(self.parts):
+            if part.role == "chooses" and self.parts[i - 1].role == "stores":
+                for parameter in model.parameters():  # a choice begins with all that can learn
+                    parameter.requires_grad_(parameter.dtype in (torch.float32, torch.float64))
             model = part.attach(model, seed if i == 0 else key(seed, "chain", i))
+        if not any(p.requires_grad for p in model.parameters()):
+            raise RecipeError(
+                Problem(where="adaptation", found=f"after {name_of(self)} nothing is left that learns",
+                        to_do="remove a part of the list")
+            )  # fmt: skip
         return model
 
     def merge(self, model: nn.Module) -> nn.Module:
         for part in reversed(self.parts):
             model = part.merge(model)
         return model
+
+
+def stores_of(adaptation: Adaptation) -> Adaptation | None:
+    """The part of a chain (or the whole of none) that changes how frozen weights are stored, which is done as they are read."""
+    parts = adaptation.parts if isinstance(adaptation, Chain) else (adaptation,)
+    return next((part for part in parts if part.role == "stores"), None)

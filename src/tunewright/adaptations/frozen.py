@@ -1,14 +1,12 @@
-"""Some parameters stay as they are: by layer number, by name pattern, or all but the top layers.
+"""Some parameters stay as they are: the embeddings, the lowest layers, all but the top ones, by number or by name.
 
-Layers are counted from 0 at the embeddings; a parameter's layer is the first number in its name
-(`bert.encoder.layer.3.output.dense.weight` is of layer 3). What belongs to no layer (head, pooler, last norm) learns
+Layers are counted from 0 at the embeddings (`core.depth`). What belongs to no layer (head, pooler, last norm) learns
 unless a pattern freezes it. Howard and Ruder 2018 ("ULMFiT") and Lee et al. 2019 ("What Would Elsa Do?") measured how
 much of a text model can stay frozen.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar
@@ -16,18 +14,10 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 from torch import nn
 
+from tunewright.core.depth import depth, is_embedding, layer_of
 from tunewright.core.errors import Problem, RecipeError, listed
 from tunewright.core.registry import register
 from tunewright.core.tensors import Role
-
-_EMBEDDING = re.compile(r"embed|\bwte\b|\bwpe\b")
-_LAYER = re.compile(r"\.(\d+)\.")
-
-
-def layer_of(name: str) -> int | None:
-    """The layer that a parameter's name says it belongs to."""
-    found = _LAYER.search(name)
-    return int(found.group(1)) if found else None
 
 
 @register("adaptation", "frozen")
@@ -35,11 +25,13 @@ def layer_of(name: str) -> int | None:
 class Frozen:
     """What stays as it is; the options add up.
 
-    top: only this many layers at the top learn (0: the head alone). layers: these layer numbers are frozen.
+    top: only this many layers at the top learn (0: what lies above the layers). bottom: this many at the bottom are
+    frozen. layers: these layer numbers are frozen.
     patterns: parameters whose name matches (`*attention*`) are frozen. embeddings: whether they are frozen.
     """
 
     top: Annotated[int, Ge(0)] | None = None
+    bottom: Annotated[int, Ge(0)] = 0
     layers: tuple[Annotated[int, Ge(0)], ...] = ()
     patterns: tuple[str, ...] = ()
     embeddings: bool = True
@@ -54,12 +46,13 @@ class Frozen:
             RecipeError: a layer or pattern that the model does not have, or nothing left that learns.
         """
         names = [name for name, _ in model.named_parameters()]
-        depth = 1 + max((n for n in map(layer_of, names) if n is not None), default=-1)
-        problems = self._problems(names, depth)
-        frozen = set(self.layers) | (set(range(max(depth - self.top, 0))) if self.top is not None else set())
+        layers = depth(names)
+        problems = self._problems(names, layers)
+        frozen = {*self.layers, *range(self.bottom)}
+        frozen |= set(range(max(layers - self.top, 0))) if self.top is not None else set()
         for name, parameter in model.named_parameters():
             stays = layer_of(name) in frozen
-            stays |= self.embeddings and layer_of(name) is None and bool(_EMBEDDING.search(name))
+            stays |= self.embeddings and is_embedding(name)
             stays |= any(fnmatchcase(name, pattern) for pattern in self.patterns)
             if stays:
                 parameter.requires_grad_(False)
@@ -71,16 +64,16 @@ class Frozen:
             raise RecipeError(*problems)
         return model
 
-    def _problems(self, names: list[str], depth: int) -> list[Problem]:
-        problems = []
-        if self.top is not None and self.top > depth:
-            problems.append(
-                Problem(where="adaptation.frozen.top", found=str(self.top), allowed=f"0 to {depth}, the model's layers")
-            )
+    def _problems(self, names: list[str], layers: int) -> list[Problem]:
+        problems = [
+            Problem(where=f"adaptation.frozen.{name}", found=str(n), allowed=f"0 to {layers}, the model's layers")
+            for name, n in (("top", self.top), ("bottom", self.bottom))
+            if n is not None and n > layers
+        ]
         problems += [
-            Problem(where="adaptation.frozen.layers", found=f"layer {layer}", allowed=f"0 to {depth - 1}")
+            Problem(where="adaptation.frozen.layers", found=f"layer {layer}", allowed=f"0 to {layers - 1}")
             for layer in self.layers
-            if layer >= depth
+            if layer >= layers
         ]
         problems += [
             Problem(

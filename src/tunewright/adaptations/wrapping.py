@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tunewright.adaptations.stored import dequantized, is_quantized
 from tunewright.core.errors import Problem, RecipeError
 
 
@@ -23,13 +24,14 @@ def wrap(model: nn.Module, config: Any, seed: int, where: str, found: str) -> nn
     """
     from peft import get_peft_model
 
+    _refuse_rewriting(model, config, where)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what it has renamed
         warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # it sets that right
         torch.manual_seed(seed)
         try:
             wrapped: nn.Module = get_peft_model(model, config)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise RecipeError(
                 Problem(
                     where=where,
@@ -41,8 +43,23 @@ def wrap(model: nn.Module, config: Any, seed: int, where: str, found: str) -> nn
     return wrapped
 
 
+def _refuse_rewriting(model: nn.Module, config: Any, where: str) -> None:
+    """Sees that an adapter does not start by changing weights that are kept in few bits: the change would be lost.
+
+    Raises:
+        RecipeError: its initialisation does.
+    """
+    start = getattr(config, "init_lora_weights", True)
+    if is_quantized(model) and start not in (True, False, "gaussian", "orthogonal", "eva"):
+        raise RecipeError(
+            Problem(where=where.rsplit(".", 1)[0], found=f"initialisation {start}, which changes the base's weights, after quantized",
+                    allowed="an initialisation that leaves the base as it is", to_do="leave it at the default, or leave quantized out")
+        )  # fmt: skip
+
+
 def unwrapped(model: Any) -> nn.Module:
-    """The plain model with what was learnt in its weights."""
+    """The plain model with what was learnt in its weights; quantized weights are dequantized first, so that none is lost."""
+    dequantized(model)
     merged: nn.Module = model.merge_and_unload()
     return merged
 
@@ -66,3 +83,19 @@ def head_of(model: nn.Module) -> list[str]:
     output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None  # type: ignore[operator]
     kept = [n for n in new if output is None or all(m is not output for m in model.get_submodule(n).modules())]
     return names + [name for name in kept if name.split(".")[0] not in names]
+
+
+def head_parameters(model: Any) -> set[str]:
+    """The names of the parameters outside the body: the head's, and those that are new. Embeddings are the body's."""
+    named = dict(model.named_parameters())
+    body = getattr(model, "base_model", None)
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    words = {id(p) for p in output.parameters()} if output is not None else set()
+    if body is not None and body is not model:
+        inside = {id(p) for p in body.parameters()}
+        found = {n for n, p in named.items() if id(p) not in inside}
+    else:
+        heads = tuple(f"{name}." for name in head_of(model))
+        inside = {id(p) for p in model.get_input_embeddings().parameters()} if output is not None else set()
+        found = {n for n, p in named.items() if n.startswith(heads) or id(p) in words - inside}
+    return found | {n for n in getattr(model, "new_parameters", ()) if n in named and id(named[n]) not in words}

@@ -5,7 +5,8 @@ configuration: their types are checked, unknown options are refused with the clo
 every problem is collected before an error is raised. A field made with `component(family)` holds another
 component; a list stands for a nesting in the visible order (`[{clip: {norm: 1}}, adamw]` is a clip around
 adamw) where the family's members have a field named `inner`; in a family with a chain (`register_chain`) it stands for
-one after the other.
+one after the other. A member that names one of its fields in a class variable `shorthand` may be written with that
+field's value alone: `{quantized: nf4}` for `{quantized: {kind: nf4}}`.
 """
 
 from __future__ import annotations
@@ -159,6 +160,9 @@ def _split(
             return str(name), {}
         if isinstance(options, Mapping):
             return str(name), options
+        field = getattr(known.get(str(name).partition("@")[0]), "shorthand", None)
+        if field is not None:
+            return str(name), {field: options}
     problems.append(
         Problem(
             where=where,

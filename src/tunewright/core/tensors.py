@@ -360,6 +360,11 @@ def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+def parameters_of(model: torch.nn.Module) -> int:
+    """How many parameters a model has: of a weight kept in few bits, as many as it stands for (its layer's `stored`)."""
+    return sum(p.numel() for p in model.parameters()) + sum(int(getattr(m, "stored", 0)) for m in model.modules())
+
+
 def total(terms: Iterable[Term]) -> Tensor:
     """The undivided weighted sum of terms: for probes such as an adversarial direction, never for a step."""
     return torch.stack([term.scale * term.total for term in terms if not term.watched]).sum()

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tunewright.core import registry
 from tunewright.core.errors import ModelError, Problem
 from tunewright.core.outcomes import Floats, Judged
 from tunewright.core.records import Record
@@ -17,6 +18,7 @@ from tunewright.encoding.codec import Refused
 from tunewright.kinds.protocol import Encoded
 from tunewright.models.forward import ModelForward
 from tunewright.models.loading import Found, Loaded, language_problem
+from tunewright.models.places import room
 from tunewright.models.saving import Saved
 from tunewright.recipe import Recipe
 
@@ -35,7 +37,7 @@ class Base:
     @classmethod
     def limit_for(cls, recipe: Recipe, loaded: Loaded) -> int:
         """Tokens of an example, at most, for a new run."""
-        return min(recipe.model.max_tokens or cls.default_limit, loaded.limit)
+        return min(recipe.model.max_tokens or cls.default_limit, most_tokens(recipe, loaded))
 
     @staticmethod
     def limit_of(saved: Saved) -> int:
@@ -59,6 +61,16 @@ class Base:
 
     def judged(self, forward: ModelForward, encoded: Encoded, contender: str, split: str) -> Judged:
         raise NotImplementedError
+
+
+def most_tokens(recipe: Recipe, loaded: Loaded) -> int:
+    """Tokens of an example, at most, beside the places that the adaptation's virtual tokens take.
+
+    Raises:
+        RecipeError: they leave none.
+    """
+    adaptation = registry.build("adaptation", recipe.adaptation)
+    return room(loaded.model, loaded.limit, int(getattr(adaptation, "places", 0)))
 
 
 def decoder(found: Found, to_do: str) -> None:

@@ -97,7 +97,7 @@ class Preferences(Choices):
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         decoder(found, "choose another model")
-        loaded = load(found, (), recipe.seed, "causal_lm", recipe.model.weights)
+        loaded = load(found, (), recipe.seed, "causal_lm", recipe.model.weights, recipe.stores)
         return cls(loaded, cls.limit_for(recipe, loaded), recipe.data.too_long, Writing.of(None))
 
     @classmethod
@@ -165,7 +165,7 @@ class Rewards(Choices):
 
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
-        loaded = load(found, ("reward",), recipe.seed, "reward", recipe.model.weights)
+        loaded = load(found, ("reward",), recipe.seed, "reward", recipe.model.weights, recipe.stores)
         return cls(loaded, cls.limit_for(recipe, loaded), recipe.data.too_long)
 
     @classmethod

@@ -75,7 +75,7 @@ class Documents(Base):
                 Problem(where=f"model {found.name}", found="an encoder-decoder", allowed="a decoder, or an encoder",
                         to_do="choose another model, or task: seq2seq")
             )  # fmt: skip
-        loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
+        loaded = load(found, (), recipe.seed, problem, recipe.model.weights, recipe.stores)
         return cls(loaded, problem, cls.limit_for(recipe, loaded))
 
     @classmethod

@@ -52,7 +52,7 @@ class Entities(Base):
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         types = sorted({kind for r in splits["train"] for _, _, kind in parsed(r.label or "[]")})
-        loaded = load(found, tags_of(types), recipe.seed, "token_classification", recipe.model.weights)
+        loaded = load(found, tags_of(types), recipe.seed, "token_classification", recipe.model.weights, recipe.stores)
         return cls(loaded, types, cls.limit_for(recipe, loaded))
 
     @classmethod

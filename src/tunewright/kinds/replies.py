@@ -160,7 +160,7 @@ class Chat(Replies):
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         decoder(found, "choose another model, or task: seq2seq")
-        loaded = load(found, (), recipe.seed, "causal_lm", recipe.model.weights)
+        loaded = load(found, (), recipe.seed, "causal_lm", recipe.model.weights, recipe.stores)
         return cls(
             loaded, cls.limit_for(recipe, loaded), Writing.of(recipe), recipe.data.supervise, recipe.data.too_long
         )
@@ -219,7 +219,7 @@ class Sequences(Replies):
     @classmethod
     def begin(cls, recipe: Recipe, found: Found, splits: Splits) -> Self:
         problem = language_problem(found, masked=False)
-        loaded = load(found, (), recipe.seed, problem, recipe.model.weights)
+        loaded = load(found, (), recipe.seed, problem, recipe.model.weights, recipe.stores)
         return cls(loaded, cls.limit_for(recipe, loaded), Writing.of(recipe), recipe.data.prefix, problem)
 
     @classmethod

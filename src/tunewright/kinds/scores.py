@@ -37,7 +37,7 @@ class Scores(Base):
         task = TASKS[recipe.task]
         assert task.problem is not None
         labels = labels_of(task.name, recipe.data.label, given)
-        loaded = load(found, labels, recipe.seed, task.problem, recipe.model.weights)
+        loaded = load(found, labels, recipe.seed, task.problem, recipe.model.weights, recipe.stores)
         bound = Bound.of(task.name, loaded.labels, given)
         if loaded.head == "new":
             biases = bound.biases([t for t in map(bound.target, given) if t is not None])

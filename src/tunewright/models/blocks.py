@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LONGEST = {torch.bfloat16: 512}
@@ -68,8 +69,12 @@ class Blocks:
         scatter = (((slots // width)[:, None] * heads + h) * width + (slots % width)[:, None]).flatten()
         return cls(count, width, gather, scatter, owners.view(count, width), places.view(count, width), heads)
 
-    def mask(self, causal: bool, window: int | None, dtype: torch.dtype) -> Tensor:
-        """(N, 1, C, C): 0 where a query may see a key, else minus infinity."""
+    def mask(self, causal: bool, window: int | None, dtype: torch.dtype, before: int = 0) -> Tensor:
+        """(N, 1, C, W + C): 0 where a query may see a key, else minus infinity; W is `before` in whole vectors.
+
+        `before` learnt keys are seen by every token, where a causal window has not left them behind. What fills up a block
+        sees none, so that it leaves nothing in their gradients.
+        """
         allowed = self.owners[:, :, None] == self.owners[:, None, :]
         if causal or window is not None:
             apart = self.places[:, :, None] - self.places[:, None, :]
@@ -78,7 +83,16 @@ class Blocks:
             if window is not None:
                 within = within & (apart.abs() < window)
             allowed = allowed & (within | (self.owners < 0)[:, :, None])
+        if before:
+            seen = (self.owners >= 0)[:, :, None] & (torch.arange(_whole(before)) < before)
+            if causal and window is not None:
+                seen = seen & (self.places[:, :, None] + before - torch.arange(_whole(before)) < window)
+            allowed = torch.cat([seen, allowed], 2)
         return torch.zeros(allowed.shape, dtype=dtype).masked_fill_(~allowed, float("-inf"))[:, None]
+
+
+def _whole(n: int) -> int:
+    return -(-n // _MULTIPLE) * _MULTIPLE
 
 
 def _lay(lengths: tuple[int, ...], width: int) -> tuple[int, int, list[int], list[int]]:
@@ -99,20 +113,29 @@ def _lay(lengths: tuple[int, ...], width: int) -> tuple[int, int, list[int], lis
 
 
 class _BlockAttention(torch.autograd.Function):
-    """softmax(scale q k^T + mask) v over blocks, as one node; q, k, v (T, H, E) -> (T, H, E)."""
+    """softmax(scale q k^T + mask) v over blocks, as one node; q, k, v (T, H, E) -> (T, H, E).
+
+    Learnt keys and values (P, H, E), where there are some, stand once before each block's own, not before each example's.
+    """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, mask: Tensor, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, mask: Tensor, scale: float,
+        past_k: Tensor | None, past_v: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         width = q.shape[-1]
         shape = (blocks.count * blocks.heads, blocks.width, width)
         laid = [x.reshape(-1, width).index_select(0, blocks.gather).view(shape) for x in (q * scale, k, v)]
-        scores = torch.bmm(laid[0], laid[1].transpose(1, 2)).view(
-            blocks.count, blocks.heads, blocks.width, blocks.width
-        )
-        p = torch.softmax(scores.add_(mask), -1).view(shape[0], blocks.width, blocks.width)
+        for i, past in ((1, past_k), (2, past_v)):
+            if past is not None:
+                rows = F.pad(past.to(k.dtype).transpose(0, 1), (0, 0, 0, _whole(len(past)) - len(past)))
+                laid[i] = torch.cat([rows.repeat(blocks.count, 1, 1), laid[i]], 1)
+        scores = torch.bmm(laid[0], laid[1].transpose(1, 2)).view(blocks.count, blocks.heads, blocks.width, -1)
+        p = torch.softmax(scores.add_(mask), -1).view(shape[0], blocks.width, -1)
         out = torch.bmm(p, laid[2]).view(-1, width).index_select(0, blocks.scatter).view(q.shape)
         ctx.save_for_backward(*laid, p)
         ctx.blocks, ctx.scale = blocks, scale
+        ctx.past = None if past_k is None else (len(past_k), past_k.dtype)
         return out
 
     @staticmethod
@@ -123,11 +146,21 @@ class _BlockAttention(torch.autograd.Function):
         of_v = torch.bmm(p.transpose(1, 2), g)
         of_scores = torch._softmax_backward_data(torch.bmm(g, v.transpose(1, 2)), p, -1, p.dtype)
         of_q, of_k = torch.bmm(of_scores, k), torch.bmm(of_scores.transpose(1, 2), q)
-        back = [x.view(-1, width).index_select(0, ctx.blocks.scatter).view(grad.shape) for x in (of_q, of_k, of_v)]
-        return back[0].mul_(ctx.scale), back[1], back[2], None, None, None
+        of_past: list[Tensor | None] = [None, None]
+        if ctx.past is not None:
+            many, heads, before = ctx.blocks.count, ctx.blocks.heads, k.shape[1] - ctx.blocks.width
+            for i, x in enumerate((of_k, of_v)):
+                summed = x[:, :before].reshape(many, heads, before, width).sum(0, dtype=torch.float32)
+                of_past[i] = summed[:, : ctx.past[0]].transpose(0, 1).to(ctx.past[1])
+            of_k, of_v = of_k[:, before:], of_v[:, before:]
+        back = [x.reshape(-1, width).index_select(0, ctx.blocks.scatter).view(grad.shape) for x in (of_q, of_k, of_v)]
+        return back[0].mul_(ctx.scale), back[1], back[2], None, None, None, *of_past
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, mask: Tensor, scale: float) -> Tensor:
-    """Attention inside each example; q, k, v (T, H, E), the result alike."""
-    out: Tensor = _BlockAttention.apply(q, k, v, blocks, mask, scale)  # type: ignore[no-untyped-call]
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, mask: Tensor, scale: float,
+    past: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:  # fmt: skip
+    """Attention inside each example, and over learnt keys (P, H, E) that all see; q, k, v (T, H, E), the result alike."""
+    out: Tensor = _BlockAttention.apply(q, k, v, blocks, mask, scale, *(past or (None, None)))  # type: ignore[no-untyped-call]
     return out

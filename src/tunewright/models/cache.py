@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunewright.models.attention import Packing, packed_attention
+from tunewright.models.past import Past
 
 NAME = "tunewright_generation"
 
@@ -30,10 +31,13 @@ class Slots:
         width: beams of each text.
         narrow: keep them in bfloat16.
         device: where the masks lie.
+        past: learnt keys and values, which each text's entries begin with.
     """
 
-    def __init__(self, width: int, narrow: bool, device: torch.device) -> None:
-        self.width, self.narrow, self.device = width, narrow, device
+    def __init__(self, width: int, narrow: bool, device: torch.device, past: Past | None = None) -> None:
+        self.width, self.narrow, self.device, self.past = width, narrow, device, past
+        self.before = 0 if past is None else past.count
+        self._fresh = slice(0, 0)  # texts whose prefill is under way
         self.places = self.capacity = self.n = 0
         self.keys: list[Tensor] = []  # a layer each, (places K, capacity, E)
         self.values: list[Tensor] = []
@@ -58,10 +62,11 @@ class Slots:
 
     def open(self, packing: Packing) -> None:
         """The next forward is the prefill of new texts, packed as `packing` says."""
-        sizes = packing.lengths
+        sizes = [length + self.before for length in packing.lengths]
         fresh = torch.tensor(sizes, device=self.device)
-        self._begin((self.n + packing.owners) * self.capacity, packing.places)
+        self._begin((self.n + packing.owners) * self.capacity, packing.places + self.before)
         first, self.n = self.n, self.n + len(sizes)
+        self._fresh = slice(first, self.n)
         self.prompts = torch.cat([self.prompts, fresh])
         self.steps = torch.cat([self.steps, torch.zeros_like(fresh)])
         self.used += sizes
@@ -105,7 +110,7 @@ class Slots:
 
     def _begin(self, starts: Tensor, at: Tensor) -> None:
         """Where the next forward's keys go: entry `at` of the text whose first entry is number `starts`."""
-        self._starts, self._at = starts, at
+        self._starts, self._at, self._fresh = starts, at, slice(0, 0)
         self._into: dict[int, Tensor] = {}
         self._masks: dict[Any, Tensor] = {}
 
@@ -130,6 +135,10 @@ class Slots:
             store[layer_idx].view(-1, states.shape[3]).index_copy_(
                 0, into, states.reshape(-1, states.shape[3]).to(store[layer_idx].dtype)
             )
+        if self.past is not None:
+            for store, learnt in ((self.keys, self.past.keys), (self.values, self.past.values)):
+                layer = store[layer_idx].view(self.places, k, self.capacity, -1)
+                layer[self._fresh, :, : self.before] = learnt[layer_idx].to(layer.dtype)
         return key_states, value_states
 
     def mask(self, k: int, g: int, window: int | None, kind: torch.dtype) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from tunewright.models.attention import Packing
 from tunewright.models.cache import Slots
+from tunewright.models.virtual import Plain
 
 PREFILL = 4096  # tokens of prompts in one forward, or one prompt
 TEXTS = 128  # more at once are not faster on two cores, and their scores take memory
@@ -23,16 +25,21 @@ class Decoder:
         width: beams of each text.
         narrow: keys and values in bfloat16.
         budget: entries of the cache in all; one text may need more.
+        virtual: what stands before the prompts.
     """
 
-    def __init__(self, inner: Any, width: int, narrow: bool, budget: int, device: torch.device) -> None:
+    def __init__(
+        self, inner: Any, width: int, narrow: bool, budget: int, device: torch.device, virtual: Plain | None = None
+    ) -> None:
         self.inner, self.width, self.budget, self.device = inner, width, budget, device
-        self.slots = Slots(width, narrow, device)
+        self.virtual = virtual or Plain(inner)
+        self.past = self.virtual.past()
+        self.slots = Slots(width, narrow, device, self.past)
         self._needs: list[int] = []
 
     def need(self, prompt: int, room: int) -> int:
         """Entries that a text takes, all steps made."""
-        return prompt + room * self.width
+        return prompt + self.slots.before + room * self.width
 
     def admit(self, waiting: Sequence[int]) -> int:
         """How many of those that wait (their needs, largest first) may come now; makes room for them.
@@ -62,12 +69,12 @@ class Decoder:
         return torch.cat(out) if len(out) > 1 else out[0]
 
     def _prefill(self, prompts: Sequence[Tensor]) -> Tensor:
-        packing = Packing.of(tuple(len(p) for p in prompts), self.device)
+        packing = replace(Packing.of(tuple(len(p) for p in prompts), self.device), past=self.past)
         self.slots.open(packing)
         ends = packing.starts + torch.tensor(packing.lengths, device=self.device) - 1
         out = self.inner(
-            input_ids=torch.cat(list(prompts))[None], position_ids=packing.places[None], past_key_values=self.slots,
-            use_cache=True, logits_to_keep=ends, packing=packing,
+            **self.virtual.inputs(torch.cat(list(prompts))[None]), position_ids=(packing.places + packing.before)[None],
+            past_key_values=self.slots, use_cache=True, logits_to_keep=ends, packing=packing,
         )  # fmt: skip
         scores: Tensor = out.logits[0]
         return scores

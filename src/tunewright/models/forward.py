@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Batch, Decoder
-from tunewright.models import allocator, attention, dropout, last_layer
+from tunewright.models import allocator, attention, dropout, last_layer, virtual
 from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
+from tunewright.models.kept import Keeping
 from tunewright.models.last_layer import LastLayer
 from tunewright.models.low_rank import LowRank
 from tunewright.models.prefixes import Sharing, shared
 from tunewright.models.products import Products
+from tunewright.models.trunk import Trunk
 from tunewright.models.vocabulary import Vocabulary
 
 Layout = Literal["packed", "padded"]
@@ -36,9 +38,6 @@ PACKED = frozenset(
 )  # fmt: skip
 # norms after each sum keep the rounding of what passes between layers from adding up, as it does where norms come first
 _NARROW = last_layer.FAMILIES | {"distilbert"}
-_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
-
-
 _DECODER_SIDE = 1 << 20  # where a decoder's places begin, so that its dropout is not the encoder's
 
 
@@ -57,6 +56,8 @@ class ModelForward:
         fixed: the weights change no more: the model is put into evaluation mode, and what a prediction has laid out
             of them is kept for the next.
         draws: where dropouts draw from; its own where this is left out. Forwards over one body have one.
+        keep: how much of what layers below the first that learns make of a text is kept (`trunk.py`); None for nothing.
+        laid: what predictions of other forwards over the same weights have laid out, and where this one leaves its own.
     """
 
     def __init__(
@@ -68,11 +69,14 @@ class ModelForward:
         scale: tuple[Sequence[float], Sequence[float]] | None = None,
         fixed: bool = False,
         draws: dropout.Draws | None = None,
+        keep: Keeping | None = None,
+        laid: MutableMapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
         self.model = model
         outer: Any = model
         self.inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
         self.kind = str(self.inner.config.model_type)
+        self.virtual = virtual.of(outer)
         self.output: Output = output_of(self.inner)
         self.head: Head | None = head_of(self.inner)
         self.vocabulary = Vocabulary(self.inner) if self.output == "vocabulary" else None
@@ -84,6 +88,7 @@ class ModelForward:
         if fixed:
             self._settle()
         self._laid: Products | None = None
+        self._known = laid
         self.sharing = True
         """Whether prompts that sequences of a batch begin with are read once where that is exact."""
         self.draws = draws or dropout.Draws()
@@ -92,6 +97,7 @@ class ModelForward:
         self._nudge: Tensor | None = None
         self._last: LastLayer | None = None
         self._types = _reads_types(self.inner)
+        self.trunk = Trunk.of(self, keep)
         attention.register()
         allocator.settle()
         _own_config(model, self.inner)
@@ -158,27 +164,29 @@ class ModelForward:
     def embeddings(self) -> Tensor:
         """(V, D) the table of token embeddings, with what has been learnt in it."""
         table: Tensor = self.inner.get_input_embeddings().weight
-        return table
+        return table.to(torch.promote_types(table.dtype, torch.float32))
 
     def _width(self) -> int:
         """How many scores a unit has."""
         return int(self.inner.config.num_labels if self.vocabulary is None else self.inner.config.vocab_size)
 
     def nudge_like(self, batch: Batch) -> Tensor:
-        """Zeros (T, D) in the embeddings' precision and place."""
+        """Zeros (T, D) in the precision of looked-up embeddings, and their place."""
         weight = self.inner.get_input_embeddings().weight
-        return torch.zeros(len(batch.tokens), weight.shape[1], dtype=weight.dtype, device=self.device)
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        return torch.zeros(len(batch.tokens), weight.shape[1], dtype=dtype, device=self.device)
 
     def features(self, batch: Batch) -> Tensor:
         """(B, D) the body's pooled hidden states, without a graph: what a linear probe is fitted on."""
         batch = batch.to(self.device)
         with torch.no_grad(), self._autocast():
+            read = self.virtual.read(batch)
             if self.layout == "packed":
-                hidden = self._hidden(batch, attention.Packing.of(batch.lengths, self.device))
+                hidden = self._hidden(read, attention.Packing.of(read.lengths, self.device))
             else:
-                tokens, mask, _ = self._pad(batch)
-                hidden = self.inner.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
-            return pool(hidden, batch.lengths, "mean").float()
+                inputs, mask, _ = self._pad(read)
+                hidden = self.inner.base_model(**inputs).last_hidden_state[mask]
+            return pool(hidden[read.tokens >= 0], batch.lengths, "mean").float()
 
     def hidden(self, batch: Batch) -> Tensor:
         """(U, D) the body's hidden states at the supervised tokens, without a graph: as `features`, of tokens."""
@@ -193,13 +201,18 @@ class ModelForward:
         self._settle()
         laid = self.device.type == "cpu" and self.precision == "bfloat16"
         try:
-            with torch.inference_mode(), self._autocast(), self._products() if laid else nullcontext():
+            depth = self._depth()
+            with torch.inference_mode(), self._autocast(), self._laid_out(depth) if laid else nullcontext():
                 yield
         finally:
+            if self.trunk is not None:
+                self.trunk.flush()
             self.model.train(was)
 
     def release(self) -> nn.Module:
         """The model as transformers knows it, without anything of ours in it."""
+        if self.trunk is not None:
+            self.trunk.flush()
         dropout.remove(self.model)
         if self._last is not None:
             self._last.remove()
@@ -216,46 +229,69 @@ class ModelForward:
             self.model.eval()
             allocator.give_back()
 
-    def _products(self) -> Products:
-        """Faster products for a prediction; made anew where the weights may have changed."""
+    @contextmanager
+    def _laid_out(self, depth: int) -> Iterator[None]:
+        """Faster products for a prediction; made anew where the weights may have changed, which `depth` layers have not."""
+        trunk = self.trunk if depth else None
         if self._laid is None or not self.fixed:
-            narrow = self.layout == "packed" and self.kind in _NARROW
-            self._laid = Products(self.model, self.inner.base_model.embeddings if narrow else None)
-        return self._laid
+            below = trunk.layers.below(depth) if trunk is not None else []
+            self._laid = Products(self.inner, None if depth else self._narrow(), self._known, below)
+        with trunk.laid(depth) if trunk is not None else nullcontext(), self._laid:
+            yield
 
-    def _hidden(self, batch: Batch, packing: attention.Packing) -> Tensor:
-        """(T, D) hidden states of the packed batch."""
-        places = packing.places
-        self.draws.begin(_keys(batch), packing.owners, places)
-        more: dict[str, Any] = {}
+    def _narrow(self) -> nn.Module | None:
+        """The embeddings, where what passes between the layers of a prediction is bfloat16."""
+        embeddings: nn.Module | None = self.inner.base_model.embeddings if self._narrows else None
+        return embeddings
+
+    @property
+    def _narrows(self) -> bool:
+        return self.layout == "packed" and self.kind in _NARROW
+
+    def _depth(self) -> int:
+        """How many layers lie below everything that learns, as the next pass goes; these do not drop from here on."""
+        depth = 0 if self.trunk is None else self.trunk.depth()
+        return depth if self.layout == "packed" and self._nudge is None else 0
+
+    def _hidden(self, batch: Batch, packing: attention.Packing, depth: int = 0, states: Tensor | None = None) -> Tensor:
+        """(T, D) hidden states of the packed batch; from the layer `depth` on, where its input `states` (T, D) is given."""
+        packing = self.virtual.packed(packing)
+        self.draws.begin(_keys(batch), packing.owners, packing.places)
+        more = self.virtual.inputs(batch.tokens[None])
         if batch.types is not None and self._types:
             more["token_type_ids"] = batch.types[None]
-        positions = places
-        if self.kind in _POSITIONS_AFTER_PADDING:
-            positions = places + self.inner.config.pad_token_id + 1
         if self.head is not None and self.head.pooling == "last":
             more["use_cache"] = False
-        out = self.inner.base_model(
-            input_ids=batch.tokens[None],
-            position_ids=positions[None],
-            packing=packing,
-            **more,
-        )
+        above = nullcontext() if self.trunk is None or states is None else self.trunk.layers.entered(depth, states)
+        places = (packing.places + self.virtual.first)[None]
+        with above:
+            out = self.inner.base_model(position_ids=places, packing=packing, **more)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 
     def _packed(self, batch: Batch) -> Tensor:
         assert self.head is not None
+        batch = self.virtual.read(batch)
+        depth, states = self._depth(), None
+        if self.trunk is not None and depth and self.trunk.whole(depth):
+            pooled = self.trunk.read(batch)
+            rows = torch.arange(len(pooled), device=self.device)
+            self.draws.begin(_keys(batch), rows, torch.zeros_like(rows))
+            return self.head.score(self.inner, pooled)
         packing = attention.Packing.of(batch.lengths, self.device)
+        if self.trunk is not None and depth:
+            states = self.trunk.states(batch, depth, packing)
         if self._last is None:
-            return self.head.score(self.inner, pool(self._hidden(batch, packing), batch.lengths, self.head.pooling))
+            hidden = self._hidden(batch, packing, depth, states)
+            return self.head.score(self.inner, pool(hidden, batch.lengths, self.head.pooling))
         with self._last.cut(packing.starts):
-            return self.head.score(self.inner, self._hidden(batch, packing))
+            return self.head.score(self.inner, self._hidden(batch, packing, depth, states))
 
     def _rows(self, batch: Batch) -> Tensor:
         """(U, D) hidden states of the supervised tokens."""
         if batch.unit != "token":
             raise NotImplementedError(f"{type(self.inner).__name__} scores tokens, not {batch.unit}s")
+        batch = self.virtual.read(batch)
         if batch.decoder is not None:
             hidden = self._decoded(batch, batch.decoder)
             sequences = batch.sequences()
@@ -264,21 +300,27 @@ class ModelForward:
             return hidden.index_select(0, batch.positions)
         chosen = batch.positions
         if self.layout == "packed":
+            depth, states, take = self._depth(), None, None
+            if self.trunk is not None and depth and self.trunk.whole(depth):
+                hidden, sequences = self.trunk.read(batch), batch.sequences()
+                starts = torch.constant_pad_nd(batch.ends(), (1, 0))[sequences]
+                self.draws.begin(_keys(batch), sequences, chosen - starts)
+                return hidden
             sharing = self._sharing(batch)
             if sharing is None:
                 packing = attention.Packing.of(batch.lengths, self.device)
             else:
-                packing, chosen = attention.Packing.sharing(sharing), sharing.of[chosen]
-                batch = replace(batch, tokens=batch.tokens[sharing.take], types=None)
-            hidden, owners, places = self._hidden(batch, packing), packing.owners, packing.places
+                packing, chosen, take = attention.Packing.sharing(sharing), sharing.of[chosen], sharing.take
+            if self.trunk is not None and depth:
+                states = self.trunk.states(batch, depth, packing, take)
+            if take is not None:
+                batch = replace(batch, tokens=batch.tokens[take], types=None)
+            hidden = self._hidden(batch, packing, depth, states)
+            owners, places = packing.owners, packing.places
         else:
-            tokens, mask, types = self._pad(batch)
-            more = {"token_type_ids": types} if batch.types is not None and self._types else {}
-            with self._seeded(batch):
-                out = self.inner.base_model(input_ids=tokens, attention_mask=mask, **more)
-            hidden = out.last_hidden_state[mask.bool()]
+            hidden, mask = self._padded_states(batch)
             owners = torch.arange(len(mask), device=self.device).repeat_interleave(mask.sum(1))
-            places = (mask.cumsum(1) - 1)[mask.bool()]
+            places = (mask.cumsum(1) - 1)[mask]
         self.draws.begin(_keys(batch), owners[chosen], places[chosen])  # of the dropout that the head may hold
         return hidden.index_select(0, chosen)
 
@@ -286,30 +328,38 @@ class ModelForward:
         """Which prompts of the batch are read once, where that is exact."""
         causal = self.head is not None and self.head.pooling == "last" and self.device.type == "cpu"
         windows = getattr(self.inner.config, "sliding_window", None) is not None
-        double = next(self.model.parameters()).dtype == torch.float64  # the kernel is float32's
-        if not self.sharing or not causal or windows or double or not attention.flash_works():
+        double = next(self.inner.parameters()).dtype == torch.float64  # the kernel is float32's
+        if (
+            not self.sharing
+            or self._nudge is not None
+            or not causal
+            or windows
+            or double
+            or not attention.flash_works()
+        ):
             return None
         keys = _keys(batch) if self._drops and self.model.training else None
         return shared(batch.tokens, batch.lengths, None if keys is None else keys.tolist())
 
     def _decoded(self, batch: Batch, read: Decoder) -> Tensor:
         """(T, D) hidden states of an encoder-decoder's decoder, its sequences end to end."""
-        tokens, mask, _ = self._pad(batch)
+        source, mask, _ = self._pad(batch)
         with self._seeded(batch):
-            seen = self.inner.get_encoder()(input_ids=tokens, attention_mask=mask).last_hidden_state
+            seen = self.inner.get_encoder()(**source).last_hidden_state
             inputs, asked = _padded(read.tokens, read.lengths, self.inner.config.pad_token_id or 0)
             n, longest = inputs.shape
             owners = torch.arange(n, device=self.device).repeat_interleave(longest)
             self.draws.begin(_keys(batch), owners, torch.arange(longest, device=self.device).repeat(n) + _DECODER_SIDE)
             out = self.inner.get_decoder()(
-                input_ids=inputs, attention_mask=asked.long(), encoder_hidden_states=seen, encoder_attention_mask=mask,
-                use_cache=False,
+                input_ids=inputs, encoder_hidden_states=seen, encoder_attention_mask=mask.long(), use_cache=False,
+                **self.virtual.decoder(asked),
             )  # fmt: skip
         hidden: Tensor = out.last_hidden_state[asked]
         return hidden
 
-    def _pad(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, mask and types (S, L); sets the keys of dropout for the padded rows."""
+    def _pad(self, batch: Batch) -> tuple[dict[str, Any], Tensor, dict[str, Any]]:
+        """Arguments for the padded tokens, where there are some (S, L), and types; sets the keys of dropout."""
+        self._depth()
         tokens, mask = _padded(batch.tokens, batch.lengths, self.inner.config.pad_token_id or 0)
         n, longest = tokens.shape
         types = torch.zeros_like(tokens)
@@ -318,13 +368,24 @@ class ModelForward:
         owners = torch.arange(n, device=self.device).repeat_interleave(longest)
         self.draws.begin(_keys(batch), owners, torch.arange(longest, device=self.device).repeat(n))
         self._mask = mask
-        return tokens, mask.long(), types
+        more = {"token_type_ids": types} if batch.types is not None and self._types else {}
+        return self.virtual.padded(tokens, mask), mask, more
+
+    def _padded_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(T, D) the body's hidden states, and where in the padded batch (S, L) they were."""
+        inputs, mask, more = self._pad(batch)
+        with self._seeded(batch):
+            out = self.inner.base_model(**inputs, **more)
+        return out.last_hidden_state[mask], mask
 
     def _padded(self, batch: Batch) -> Tensor:
-        tokens, mask, types = self._pad(batch)
-        more = {"token_type_ids": types} if batch.types is not None and self._types else {}
+        if self.virtual.virtual and self.head is not None:  # transformers would not find the last token of embeddings
+            batch = self.virtual.read(batch)
+            hidden, _ = self._padded_states(batch)
+            return self.head.score(self.inner, pool(hidden, batch.lengths, self.head.pooling))
+        inputs, _, more = self._pad(batch)
         with self._seeded(batch):
-            out = self.inner(input_ids=tokens, attention_mask=mask, **more)
+            out = self.inner(**inputs, **more)
         scores: Tensor = out.logits
         return scores
 
@@ -362,7 +423,7 @@ class ModelForward:
         nudge, self._nudge = self._nudge, None  # an encoder-decoder looks up twice: the encoder's comes first
         if nudge is None:
             return out
-        if self.layout == "packed":
+        if self.layout == "packed" or self.virtual.embeds:  # which looks up no padding
             return out + nudge.to(out.dtype)
         spread = torch.zeros_like(out)
         spread[self._mask] = nudge.to(out.dtype)

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tunewright.core.errors import DataError, Problem, listed
-from tunewright.models import allocator, cache
+from tunewright.models import allocator, cache, virtual
 from tunewright.models.options import Generation
 from tunewright.models.products import Products, works
 from tunewright.models.search import Item, Search
 from tunewright.models.stops import Texts
+from tunewright.models.virtual import Plain
 
 __all__ = ["BUDGET", "Generated", "Generation", "Prompt", "generate", "generating"]
 
@@ -123,13 +124,12 @@ def generating(
     if not prompts:
         return
     outer: Any = model
-    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
-        raise NotImplementedError("texts of a model with learnt prompts or prefixes")
-    inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
-    waiting = _items(inner, prompts, options)
+    before = virtual.of(outer)
+    inner = before.inner
+    waiting = _items(before, prompts, options)
     with _prepared(model, inner, precision):
         with torch.inference_mode():
-            run = _Run(inner, waiting, options, seed, Texts(tokenizer, options.stop), end, precision, batch_tokens)
+            run = _Run(before, waiting, options, seed, Texts(tokenizer, options.stop), end, precision, batch_tokens)
         while run.unfinished:
             if between is not None:
                 between()
@@ -138,13 +138,13 @@ def generating(
             yield from finished
 
 
-def _items(inner: Any, prompts: Sequence[Prompt], options: Generation) -> list[Item]:
+def _items(before: Plain, prompts: Sequence[Prompt], options: Generation) -> list[Item]:
     """Longest prompts first."""
-    config, device = inner.config, next(inner.parameters()).device
+    config, device = before.inner.config, next(before.inner.parameters()).device
     limit = int(getattr(config, "max_position_embeddings", None) or 0)
     both = bool(config.is_encoder_decoder)
     empty = [p.id for p in prompts if not len(p.tokens)]
-    long = [p.id for p in prompts if limit and len(p.tokens) > limit - (not both)]
+    long = [p.id for p in prompts if limit and len(p.tokens) + before.source > limit - (not both)]
     wrong = []
     if empty:
         wrong.append(Problem(where="prompts", found=f"no tokens in {listed(empty, 5)}", to_do="drop these rows"))
@@ -153,7 +153,8 @@ def _items(inner: Any, prompts: Sequence[Prompt], options: Generation) -> list[I
             Problem(
                 where="prompts",
                 found=f"{listed(long, 5)}: no room for an answer",
-                allowed=f"fewer than {limit} tokens, the model's context",
+                allowed=f"fewer than {limit - before.source} tokens, the model's context"
+                + (f" without {before.source} virtual ones" if before.source else ""),
                 to_do="shorten or drop these rows, or use a model with a longer context",
             )
         )
@@ -162,9 +163,9 @@ def _items(inner: Any, prompts: Sequence[Prompt], options: Generation) -> list[I
     items = []
     for place, prompt in enumerate(prompts):
         tokens = torch.as_tensor(prompt.tokens, dtype=torch.int64).to(device)
-        used = 1 if both else len(tokens)
+        used = 1 + before.target if both else len(tokens) + before.source
         room = min(options.max_new_tokens, limit - used) if limit else options.max_new_tokens
-        items.append(Item(place, prompt.id, tokens, tokens, room))
+        items.append(Item(place, prompt.id, before.prompted(tokens), tokens, room))
     return sorted(items, key=lambda item: -len(item.prompt))
 
 
@@ -204,12 +205,12 @@ class _Run:
     """What waits, what is at work, and one step of it all."""
 
     def __init__(
-        self, inner: Any, waiting: list[Item], options: Generation, seed: int, texts: Texts, end: Sequence[int],
+        self, before: Plain, waiting: list[Item], options: Generation, seed: int, texts: Texts, end: Sequence[int],
         precision: str, budget: int,
     ) -> None:  # fmt: skip
-        device, room = waiting[0].prompt.device, max(item.room for item in waiting)
+        inner, device, room = before.inner, waiting[0].prompt.device, max(item.room for item in waiting)
         self.waiting, self.items, self.texts, self.end = waiting, list[Item](), texts, frozenset(end)
-        self.steps = _steps(inner, options.width, room, precision == "bfloat16", budget, device)
+        self.steps = _steps(before, options.width, room, precision == "bfloat16", budget, device)
         if inner.config.is_encoder_decoder:
             start = torch.tensor([self.steps.start], device=device)  # type: ignore[attr-defined]
             for item in waiting:
@@ -269,18 +270,19 @@ class _Run:
         return Generated(item.id, tuple(tokens), text, not (ended or stopped), item.seconds)
 
 
-def _steps(inner: Any, width: int, room: int, narrow: bool, budget: int, device: torch.device) -> Steps:
+def _steps(before: Plain, width: int, room: int, narrow: bool, budget: int, device: torch.device) -> Steps:
+    inner = before.inner
     if inner.config.is_encoder_decoder:
         from tunewright.models.sources import Sources
 
-        return Sources(inner, width, room, budget, device)
+        return Sources(inner, width, room, budget, device, before)
     from tunewright.models.decoding import Decoder
 
     config = inner.config
     heads = getattr(config, "num_attention_heads", 1)
     queries = width * heads // (getattr(config, "num_key_value_heads", None) or heads)
     # one query a head is a product of a matrix and a vector, which is faster in float32
-    return Decoder(inner, width, narrow and device.type == "cpu" and queries > 1, budget, device)
+    return Decoder(inner, width, narrow and device.type == "cpu" and queries > 1, budget, device, before)
 
 
 def _forced(inner: Any) -> tuple[int | None, int | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,10 @@ from torch import nn
 from tunewright.core.errors import ModelError, OutOfMemory, Problem, closest, listed
 from tunewright.core.files import sha256
 from tunewright.core.seeds import key
+from tunewright.core.tensors import Adaptation
+from tunewright.models import adapters, allocator
 from tunewright.models.heads import OUTPUT
+from tunewright.models.places import places
 from tunewright.models.toy import toy_bert, toy_llama, toy_t5
 
 CATALOGUE = {
@@ -33,11 +36,15 @@ _HEAD = re.compile(rf"({'|'.join(OUTPUT)})\.\w+$")
 
 @dataclass(frozen=True)
 class Found:
-    """A base model that can be had: `place` is a folder or a Hub id; None for the toy."""
+    """A base model that can be had: `place` is a folder or a Hub id; None for the toy.
+
+    adapter: a folder of peft's, whose adapter becomes part of the weights before anything else; None where there is none.
+    """
 
     name: str
     place: str | None
     revision: str | None = None
+    adapter: str | None = None
 
     @property
     def local(self) -> bool:
@@ -45,16 +52,26 @@ class Found:
 
     def fingerprint(self) -> tuple[str, str]:
         """SHA-256 over the weight files and over the tokenizer files (the name and revision for a Hub id)."""
-        if not self.local:
+        if not self.local and self.adapter is None:
             text = f"{self.name}@{self.revision}"
             return text, text
         import hashlib
 
+        folders = [Path(place) for place in (self.place, self.adapter) if place is not None]
+
         def of(patterns: Sequence[str]) -> str:
-            files = sorted({p for pattern in patterns for p in Path(str(self.place)).glob(pattern)})
+            files = [p for folder in folders for p in sorted({p for pattern in patterns for p in folder.glob(pattern)})]
             return hashlib.sha256("".join(f"{p.name}:{sha256(p)}\n" for p in files).encode()).hexdigest()
 
-        return of(["*.safetensors", "config.json"]), of(["tokenizer*", "vocab*", "merges*", "special_tokens*"])
+        weights = ["*.safetensors", "config.json", *([adapters.CONFIG] if self.adapter else [])]
+        return of(weights), of(["tokenizer*", "vocab*", "merges*", "special_tokens*"])
+
+    @property
+    def tokenizer(self) -> str | None:
+        """Where its tokenizer lies: with the adapter, where that has one."""
+        names = ("tokenizer.json", "tokenizer_config.json")
+        own = self.adapter is not None and any((Path(self.adapter) / name).is_file() for name in names)
+        return self.adapter if own else self.place
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,10 @@ def find(name: str, revision: str | None = None) -> Found:
     try:
         path = Path(name).expanduser()
         folder, exists = bool(name.strip()) and path.is_dir(), bool(name.strip()) and path.exists()
+        if folder and adapters.is_adapter(path):
+            base = find(adapters.base_name(path))
+            adapters.agree(path, base.fingerprint()[0])
+            return replace(base, name=name, adapter=str(path))
         if folder:
             _check_folder(path)
             return Found(name, str(path))
@@ -102,7 +123,7 @@ def find(name: str, revision: str | None = None) -> Found:
             Problem(
                 where="model",
                 found=f"{name[:100]!r} is {what}",
-                allowed=f"{listed(sorted(CATALOGUE))}, a folder with config.json and *.safetensors, or a Hub id",
+                allowed=f"{listed(sorted(CATALOGUE))}, a folder with config.json and *.safetensors, a folder of peft's, or a Hub id",
                 to_do=closest(name, CATALOGUE) or "check the path",
             )
         )
@@ -195,6 +216,7 @@ def load(
     seed: int,
     problem: Problems = "single_label_classification",
     weights: Weights = "pretrained",
+    stores: Adaptation | None = None,
 ) -> Loaded:
     """The model with a head for `labels`: classes, labels, targets or tags, as `problem` says; none for a language model.
 
@@ -204,30 +226,36 @@ def load(
 
     Args:
         weights: "random" takes the architecture and the tokenizer alone: what pretraining is worth is seen beside it.
+        stores: how frozen weights are to be kept (`adaptations.stores_of`): done here, so that the model is never whole in
+            float32, and all that stands on it, a preference's reference too, stands on the weights that are trained with.
 
     Raises:
         ModelError: it cannot be read, has no such head, or has no fast tokenizer.
     """
     quiet()
     if found.place is None:
-        return _toy(found, labels, seed, problem)
+        made = _toy(found, labels, seed, problem)
+        return made if stores is None else replace(made, model=stores.attach(made.model, 0))
     from transformers import AutoConfig, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": found.local, "trust_remote_code": False}
     if found.revision:
         options["revision"] = found.revision
+    adapter = Path(found.adapter) if found.adapter is not None and weights == "pretrained" else None
     try:
         config = AutoConfig.from_pretrained(found.place, **options)
+        if adapter is not None:
+            adapters.write_labels(config, adapter)
         own, ordered = _configured(config, labels, problem)
-        tokenizer = AutoTokenizer.from_pretrained(found.place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(found.tokenizer, **options)
         with torch.random.fork_rng():
             torch.manual_seed(seed % 2**63)
             if weights == "random":
                 model, info = auto_class(problem).from_config(config, dtype=torch.float32), None
             else:
                 model, info = auto_class(problem).from_pretrained(
-                    found.place, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True,
-                    output_loading_info=True, **options,
+                    found.place, config=config, dtype=torch.float32 if stores is None else "auto", use_safetensors=True,
+                    ignore_mismatched_sizes=True, output_loading_info=True, **options,
                 )  # fmt: skip
     except MemoryError as error:
         raise _too_big(found) from error
@@ -240,14 +268,27 @@ def load(
         fresh |= {*info["missing_keys"], *(k if isinstance(k, str) else k[0] for k in info["mismatched_keys"])}
         _check_body(found, model, fresh)
     named = {name for name, _ in model.named_parameters() if _HEAD.search(name)}
+    if adapter is not None:
+        model, brought = adapters.folded(model, adapter, frozenset(named if own != ordered else ()))
+        fresh -= brought
+    if stores is not None:
+        model = kept(model, stores)
     if problem in LANGUAGE:
         fresh &= {name for name, _ in model.named_parameters()}
     elif weights == "random" or (own != ordered and not fresh & named):
         fresh |= named
     _initialise(model, fresh, seed)
-    _check_tokenizer(found, model, tokenizer)
+    check_tokenizer(found, model, tokenizer)
     head = "new" if fresh or weights == "random" else "checkpoint"
-    return Loaded(found, model, tokenizer, tuple(ordered), _limit(model, tokenizer), head)
+    return Loaded(found, model, tokenizer, tuple(ordered), limit_of(model, tokenizer), head)
+
+
+def kept(model: Any, stores: Adaptation) -> Any:
+    """The model with its weights as `stores` keeps them; what that frees is given back."""
+    model = stores.attach(model, 0)
+    model.config.dtype = torch.float32  # of what stays a number of its own, and passes between the layers
+    allocator.give_back()
+    return model
 
 
 def _configured(config: Any, labels: Sequence[str], problem: Problems) -> tuple[list[str], list[str]]:
@@ -293,7 +334,7 @@ def _check_body(found: Found, model: Any, fresh: set[str]) -> None:
         )
 
 
-def _check_tokenizer(found: Found, model: Any, tokenizer: Any) -> None:
+def check_tokenizer(found: Found, model: Any, tokenizer: Any) -> None:
     """Sees that there is a fast tokenizer whose ids the model knows, and that both know one padding token.
 
     Raises:
@@ -342,15 +383,11 @@ def _named(model: Any, labels: Sequence[str]) -> Any:
     return model
 
 
-def _limit(model: Any, tokenizer: Any) -> int:
+def limit_of(model: Any, tokenizer: Any) -> int:
     """The longest input in tokens that the model was made for."""
-    config = model.config
     known = [int(tokenizer.model_max_length)] if tokenizer.model_max_length < 1_000_000 else []
-    places = getattr(config, "max_position_embeddings", None)
-    if places:
-        after = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-        known.append(int(places) - after)
-    return min(known, default=512)
+    positions = places(model)
+    return min([*known, *([positions] if positions else [])], default=512)
 
 
 def _cannot(found: Found, error: Exception) -> ModelError:
@@ -377,7 +414,10 @@ def quiet() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    import logging as plain
     import warnings
+
+    plain.getLogger("bitsandbytes").setLevel(plain.ERROR)  # it advises, when imported, to install kernels from the Hub
 
     warnings.filterwarnings("ignore", message=".*tokenizer.*", category=UserWarning)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,8 +56,9 @@ def greedy(model: Any, tokens: Sequence[int], end: Sequence[int], most: int) -> 
     source = torch.as_tensor(tokens, dtype=torch.int64, device=next(model.parameters()).device)[None]
     own, model.generation_config = model.generation_config, copy.deepcopy(settings)
     try:
-        with torch.inference_mode():
-            made = model.generate(source, attention_mask=torch.ones_like(source), generation_config=settings)[
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Position ids are not supported", UserWarning)  # peft, of its own call
+            made = model.generate(input_ids=source, attention_mask=torch.ones_like(source), generation_config=settings)[
                 0
             ].tolist()
     finally:

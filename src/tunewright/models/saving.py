@@ -12,21 +12,27 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tunewright.core.errors import ModelError, Problem, RunDamaged, StorageError, listed
+from tunewright.adaptations import stores_of
+from tunewright.adaptations.starts import given_back, restate, started_of
+from tunewright.adaptations.stored import dequantized, is_quantized, state_of
+from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged, StorageError, listed
 from tunewright.core.files import sha256, storing, write_json
+from tunewright.core.registry import build
+from tunewright.core.tensors import Adaptation
 from tunewright.models.dropout import KeyedDropout
-from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, quiet
+from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, kept, quiet
 from tunewright.models.precision import chosen_device
 from tunewright.models.rows import LiveRows
+from tunewright.models.shared_base import SharedBase
 
 CARD = "tunewright.json"
 _HASHED = 1 << 30
@@ -92,35 +98,71 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
     """The model's own files; returns what tunewright.json says of the base."""
     found = loaded.found
     place = str(Path(found.place).absolute()) if found.place and found.local else found.place
-    base = {"name": found.name, "place": place, "sha256": found.fingerprint()[0], "revision": found.revision}
+    base: dict[str, Any] = {
+        "name": found.name,
+        "place": place,
+        "sha256": found.fingerprint()[0],
+        "revision": found.revision,
+    }
     quiet()
     if not hasattr(model, "peft_config"):
+        dequantized(model)
         model.save_pretrained(part)
         return base
-    if place is None:
+    if any(getattr(m, "merged", False) is True for m in model.modules()):
+        raise ValueError("unmerge the adapter before saving: the base's weights hold it")
+    if place is None or found.adapter is not None:
         place = str(folder / "base")
         _save_base(model, loaded.tokenizer, part / "base")
         base["sha256"] = Found("base", str(part / "base")).fingerprint()[0]
+        base["dequantized"] = is_quantized(model)
     for config in model.peft_config.values():
         config.base_model_name_or_path, config.revision = place, found.revision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         model.save_pretrained(str(part), save_embedding_layers=False)
+    if started_of(model):
+        restate(part, started_of(model))
     return base
 
 
 def _save_base(model: Any, tokenizer: Any, place: Path) -> None:
-    """The plain model below an adapter, with the weights that it had before."""
+    """The plain model below an adapter, with the weights that it had before; those that were quantized, dequantized."""
     inner = model.get_base_model()
     plain = type(inner)(inner.config)
-    weights = {}
-    for name, value in inner.state_dict().items():
-        if "lora_" in name or ".modules_to_save." in name:
-            continue
-        weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = value
-    plain.load_state_dict(weights)
+    own = plain.state_dict().keys()
+    plain.load_state_dict({name: value for name, value in plain_weights(model).items() if name in own})
     plain.save_pretrained(place)
     tokenizer.save_pretrained(place)
+
+
+_BELOW = ("base_layer", "original_module")
+"""What peft calls the module that one of its own stands in front of."""
+
+
+def plain_weights(model: Any) -> dict[str, Tensor]:
+    """The weights of the model below an adapter of any kind, by the names that they have without it."""
+    inner = model.get_base_model()
+    fronts = {
+        name: held for name, module in inner.named_modules() for held, _ in module.named_children() if held in _BELOW
+    }
+    named = ((_plain_name(name, fronts), value) for name, value in state_of(inner).items())
+    weights = {name: value for name, value in named if name is not None}
+    for name, value in given_back(model).items():
+        weights[f"{name.removeprefix('base_model.model.')}.weight"] = value
+    return weights
+
+
+def _plain_name(name: str, fronts: Mapping[str, str]) -> str | None:
+    """A weight's name without the modules in `fronts`, each with what it stands in front of; None for their own weights."""
+    parts, out = name.split("."), []
+    for i, part in enumerate(parts):
+        held = fronts.get(".".join(parts[:i]))
+        if held is None:
+            out.append(part)
+        elif part != held:
+            return None
+    return ".".join(out)
 
 
 def _stamp(path: Path) -> dict[str, Any]:
@@ -186,14 +228,20 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
-def open_saved(folder: Path) -> Saved:
+def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: bool = True) -> Saved:
     """The tuned model of a folder that `save` wrote.
 
-    The base of an adapter is looked for by its name in the catalogue, then at its place.
+    The base of an adapter is looked for by its name in the catalogue, then at its place; it is quantized as it was for
+    training.
+
+    Args:
+        folder: what `save` wrote.
+        shared: the base of other adapters, in memory already or read with this one; of its tensors there is one copy.
+        quantized: False puts an adapter that was trained on a quantized base on the base as it is.
 
     Raises:
         RunDamaged: the folder is none of ours, or files are missing, changed or unreadable.
-        ModelError: an adapter's base cannot be had or has changed, or another version wrote the folder.
+        ModelError: an adapter's base cannot be had or has changed, or is not `shared`, or another version wrote the folder.
     """
     quiet()
     if not folder.is_dir() and _before(folder).is_dir():
@@ -201,25 +249,39 @@ def open_saved(folder: Path) -> Saved:
     card = _card(folder)
     labels = [str(label) for label in card["labels"]]
     adapter = (folder / "adapter_config.json").is_file()
-    found = _base(folder, card) if adapter else Found(str(card["base"]["name"]), card["base"]["place"])
+    if shared is not None and not adapter:
+        raise ModelError(
+            Problem(where=str(folder), found="a whole model, not an adapter", allowed="what lora, bottleneck and the like leave",
+                    to_do="open it by itself")
+        )  # fmt: skip
+    if not adapter:
+        found = Found(str(card["base"]["name"]), card["base"]["place"])
+    else:
+        found = _base(folder, card) if shared is None else shared.of(folder, card["base"], lambda: _base(folder, card))
     from transformers import AutoTokenizer
 
     problem = str(card.get("problem") or "single_label_classification")
     options: dict[str, Any] = {"trust_remote_code": False, "dtype": torch.float32, "use_safetensors": True}
+    named: dict[str, Any] = {}
     if problem not in LANGUAGE:
-        options |= {
+        named = {
             "num_labels": len(labels), "id2label": dict(enumerate(labels)),
             "label2id": {label: i for i, label in enumerate(labels)},
             "problem_type": None if problem in ("token_classification", "reward") else problem,
         }  # fmt: skip
+
+    def tokens() -> Any:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = tokens() if shared is None else shared.tokenizer(card["files"], tokens)
         if not adapter:
-            model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options)
+            model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options, **named)
     except Exception as error:
         raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
     if adapter:
-        model = _with_adapter(folder, found, problem, options)
+        stores = _stores(card) if quantized else None
+        model = _with_adapter(folder, found, problem, options, named, shared, stores)
         inner = model.get_base_model()
         if inner.config.pad_token_id is None or hasattr(inner, "score"):
             inner.config.pad_token_id = tokenizer.pad_token_id
@@ -235,15 +297,37 @@ def open_saved(folder: Path) -> Saved:
     )
 
 
-def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, Any]) -> Any:
+def _stores(card: dict[str, Any]) -> Adaptation | None:
+    """How the base of an adapter keeps its frozen weights; None where it is as it is."""
+    if card["base"].get("dequantized") or not card.get("adapted"):
+        return None
+    return stores_of(build("adaptation", card["adapted"]))
+
+
+def _with_adapter(
+    folder: Path, found: Found, problem: str, options: dict[str, Any], named: dict[str, Any], shared: SharedBase | None,
+    stores: Adaptation | None = None,
+) -> Any:  # fmt: skip
     from peft import PeftModel
+
+    from tunewright.adaptations.bottleneck_layers import register
+
+    register()
+    if stores is not None:
+        options = {**options, "dtype": "auto"}
+
+    def read() -> Any:
+        base = auto_class(problem).from_pretrained(
+            found.place, revision=found.revision or "main", local_files_only=found.local, ignore_mismatched_sizes=True,
+            **options, **named,
+        )  # fmt: skip
+        return base if stores is None else kept(base, stores)
 
     try:
         with torch.random.fork_rng():
-            base = auto_class(problem).from_pretrained(
-                found.place, revision=found.revision or "main", local_files_only=found.local,
-                ignore_mismatched_sizes=True, **options,
-            )  # fmt: skip
+            base = read() if shared is None else shared.model(auto_class(problem), named, read, stores)
+    except RecipeError:
+        raise
     except Exception as error:
         raise ModelError(
             Problem(where=f"model {found.name}", found=f"the adapter's base cannot be read: {_first(error)}",
@@ -252,9 +336,19 @@ def _with_adapter(folder: Path, found: Found, problem: str, options: dict[str, A
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            return PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+            warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # it sets that right
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings", UserWarning)  # merging sees to that
+            model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except Exception as error:
         raise _damaged(folder, f"the adapter cannot be read: {_first(error)}") from error
+    finally:
+        moved = shared is not None and shared.restore()
+    if moved:
+        raise ModelError(
+            Problem(where=str(folder), found="this adapter changes the weights of its base when it is opened",
+                    allowed="beside others, adapters that leave their base as it is", to_do="open it by itself")
+        )  # fmt: skip
+    return model
 
 
 def _base(folder: Path, card: dict[str, Any]) -> Found:

@@ -17,6 +17,7 @@ from tunewright.core.tensors import Batch, Parameters
 from tunewright.models import dropout, rows
 from tunewright.models.forward import Layout, ModelForward
 from tunewright.models.heads import output_of
+from tunewright.models.kept import Keeping
 from tunewright.models.rows import LiveRows
 
 Scale = tuple[Sequence[float], Sequence[float]] | None
@@ -31,10 +32,13 @@ class TaskForwards:
         scales: Mapping[str, Scale],
         layout: Layout | None,
         precision: Literal["float32", "bfloat16"],
+        keep: Mapping[str, Keeping | None] | None = None,
     ) -> None:
         draws = dropout.Draws()
         self.forwards = {
-            task: ModelForward(model, layout=layout, precision=precision, scale=scales[task], draws=draws)
+            task: ModelForward(
+                model, layout=layout, precision=precision, scale=scales[task], draws=draws, keep=(keep or {}).get(task)
+            )
             for task, model in models.items()
         }
 

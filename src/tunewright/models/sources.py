@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
 
+from tunewright.models.virtual import Plain
+
 TEXTS = 64
 
 
@@ -76,17 +78,22 @@ class Sources:
         width: beams of each text.
         room: the most tokens that any text may get.
         budget: tokens in all, the source's and those of all beams; one text may need more.
+        virtual: what stands before the sources or the decoder's tokens.
     """
 
-    def __init__(self, inner: Any, width: int, room: int, budget: int, device: torch.device) -> None:
+    def __init__(
+        self, inner: Any, width: int, room: int, budget: int, device: torch.device, virtual: Plain | None = None
+    ) -> None:
         self.inner, self.width, self.room, self.budget, self.device = inner, width, room, budget, device
+        self.virtual = virtual or Plain(inner)
+        self.past = self.virtual.past()
         self.start = decoder_start(inner)
         self.n = 0
         self._spread = False
 
     def need(self, prompt: int, room: int) -> int:
         """Tokens that a text takes, all steps made."""
-        return prompt + room * self.width
+        return prompt + (self.virtual.target + room) * self.width
 
     def admit(self, waiting: Sequence[int]) -> int:
         """How many of those that wait (their needs, largest first) may come now: none while a batch is at work."""
@@ -100,9 +107,12 @@ class Sources:
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt)] = prompt
             self.mask[row, :, :, : len(prompt)] = 0.0
-        self.memory = self.inner.get_encoder()(input_ids=tokens, attention_mask=self.mask)
+        self.memory = self.inner.get_encoder()(**self.virtual.inputs(tokens), attention_mask=self.mask)
         layers = self._layers()
-        self.own = [Growing(self.room + 1) for _ in range(layers)]
+        self.own = [Growing(self.room + 1 + self.virtual.target) for _ in range(layers)]
+        if self.past is not None:
+            for layer, *learnt in zip(self.own, self.past.keys, self.past.values, strict=True):
+                layer.update(*(x.expand(self.n, -1, -1, -1) for x in learnt))
         self.shared = [Growing(0) for _ in range(layers)]
         self.cache = EncoderDecoderCache(Cache(layers=list(self.own)), Cache(layers=list(self.shared)))
         self._spread = False

@@ -165,7 +165,7 @@ class Vocabulary:
     def losses(self, hidden: Tensor, targets: Tensor, smoothing: float, dtype: torch.dtype) -> Tensor:
         """(U,) of hidden (U, D), with products in `dtype`."""
         rows = self._transformed(hidden)
-        if type(self.output) is not nn.Linear:  # an adapter sits in the head
+        if not isinstance(self.output, nn.Linear):  # an adapter sits in the head
             return F.cross_entropy(self._scored(rows).float(), targets, label_smoothing=smoothing, reduction="none")
         bias = self.output.bias
         if self.kind == "bart":

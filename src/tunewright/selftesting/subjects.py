@@ -16,7 +16,7 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, Problem, counted
 from tunewright.core.records import Record
 from tunewright.core.seeds import key
-from tunewright.core.tensors import At, Batch, Gradient, Report
+from tunewright.core.tensors import At, Batch, Gradient, Report, parameters_of
 from tunewright.encoding import Example, collate, record_of
 from tunewright.fitting import Fit, prepare_fit
 from tunewright.identity import base_model, placed
@@ -196,7 +196,7 @@ def subject(recipe: Recipe, base: Path) -> Iterator[Subject]:
     found = find(base_model(recipe, base), recipe.model.revision)
     kind = begin(recipe, found, prepared.splits)
     encoded = kind.encode(_sample(prepared.splits["train"]))
-    parameters = sum(p.numel() for p in kind.loaded.model.parameters())
+    parameters = parameters_of(kind.loaded.model)
     few = chosen_examples(encoded.examples, budget(parameters))
     if len(few) < 2:
         raise DataError(

@@ -13,7 +13,7 @@ from typing import Any
 from tunewright.core.errors import Problem, RunDamaged, listed
 from tunewright.core.files import read_lines, storing, write_json, write_lines
 
-_FOLDERS = ("data", "checkpoints", "model", "predictions", "evaluations", "tasks")
+_FOLDERS = ("data", "checkpoints", "model", "predictions", "evaluations", "tasks", "merged")
 _FILES = (
     "recipe.yaml",
     "stages.json",

@@ -40,15 +40,20 @@ class AdamW:
         return _AdamW(self, parameters)
 
 
+def by_decay(parameters: Parameters) -> list[dict[str, Any]]:
+    """The parameters as an optimizer's groups: those that weight decay is for, and those that it is not for."""
+    groups = [
+        {"params": [p for p in parameters.values() if p.ndim >= 2], "decayed": True},
+        {"params": [p for p in parameters.values() if p.ndim < 2], "decayed": False},
+    ]
+    return [group for group in groups if group["params"]]
+
+
 class _AdamW:
     def __init__(self, options: AdamW, parameters: Parameters) -> None:
         self.options, self.parameters = options, parameters
-        groups = [
-            {"params": [p for p in parameters.values() if p.ndim >= 2], "decayed": True},
-            {"params": [p for p in parameters.values() if p.ndim < 2], "decayed": False},
-        ]
         self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
+            by_decay(parameters),
             lr=0.0,
             betas=(options.beta1, options.beta2),
             eps=options.epsilon,
