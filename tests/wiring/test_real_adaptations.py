@@ -33,7 +33,7 @@ def test_every_adaptation_has_a_shipped_recipe() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_beats_the_trivial_baseline_on_tweets(path: Path, shared: Path, tmp_path: Path) -> None:
     changes = [f"data.train={shared / 'data' / 'tweets' / 'tweets.csv'}", "data.text=text", "data.label=sentiment",
-               "data.limit=1200", "training.epochs=2", "evaluation.baselines=[majority]"]  # fmt: skip
+               "data.limit=1000", "training.epochs=2", "evaluation.baselines=[majority]"]  # fmt: skip
     outcome = tunewright.run(path, changes=changes, folder=tmp_path / "run")
     found: Any = outcome.evidence
     assert found["verdict"]["against"] == "majority" and outcome.verdict == "better", found["verdict"]["sentence"]

@@ -25,7 +25,7 @@ class Bias:
     norms: bool = False
 
     role: ClassVar[Role] = "chooses"
-    rate_factor: ClassVar[float] = 10.0
+    rate_factor: ClassVar[float] = 30.0
 
     def attach(self, model: nn.Module, seed: int) -> nn.Module:
         """Freezes the rest in place.
