@@ -27,8 +27,15 @@ OPTIONS = {
     "train": ["recipe", "--set", "--folder", "--fresh", "--json"],
     "evaluate": ["run_folder", "--data", "--task", "--json"],
     "predict": [
-        *("run_folder", "source", "--out", "--text", "--pair", "--task", "--adapter", "--adapter-column", "--json"),
+        *("run_folder", "source", "--out", "--text", "--pair", "--task", "--labels", "--adapter", "--adapter-column"),
+        "--json",
     ],
+    "merge": [
+        *("run_folder", "--into", "--precision", "--base", "--rows", "--limit", "--tolerance", "--agreement", "--task"),
+        "--json",
+    ],
+    "combine": ["models", "--into", "--method", "--density", "--rank", "--seed", "--rows", "--limit", "--json"],
+    "interpolate": ["run_folder", "--share", "--into", "--rows", "--limit", "--task", "--json"],
     "compare": ["first", "second", "--metric", "--json"],
     "report": ["run_folder", "--json"],
     "runs list": ["root", "--json"],
