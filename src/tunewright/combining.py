@@ -22,8 +22,7 @@ from tunewright.merging import ROWS, Change, changed, check_target, deciding, ju
 from tunewright.models import folders
 from tunewright.models.arithmetic import METHODS, Rule
 from tunewright.models.mixtures import Part, mixed, refuse_unlike
-from tunewright.models.saving import _card as card_of
-from tunewright.models.saving import open_saved
+from tunewright.models.saving import card_of, open_saved
 from tunewright.predicting import part_of
 from tunewright.reevaluating import recipe_of, run_of
 

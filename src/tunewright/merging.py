@@ -26,8 +26,7 @@ from tunewright.models import folders
 from tunewright.models.forward import ModelForward
 from tunewright.models.likeness import Likeness, Side
 from tunewright.models.merging import DTYPES, adapted, merged, opened, refuse_unmergeable, ways
-from tunewright.models.saving import CARD, Saved, open_saved, save
-from tunewright.models.saving import _card as card_of
+from tunewright.models.saving import CARD, Saved, card_of, open_saved, save
 from tunewright.predicting import part_of
 
 FIGURES = "merge.json"

@@ -207,6 +207,29 @@ def test_virtual_tokens_of_plain_peft_answer_here(kind: str, tmp_path: Path) -> 
         )
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "LOHA": {"r": 2}, "LOKR": {"r": 2}, "OFT": {"oft_block_size": 4}, "BOFT": {"boft_block_size": 4}, "HRA": {"r": 2},
+    "MISS": {"r": 2}, "FOURIERFT": {"n_frequency": 20}, "RANDLORA": {"r": 2}, "ROAD": {"group_size": 16},
+    "LN_TUNING": {"target_modules": ["LayerNorm"]}, "IA3": {"feedforward_modules": []}, "VERA": {"r": 4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_kinds_of_plain_peft_answer_here_and_can_be_gone_on_from(kind: str, tmp_path: Path) -> None:
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    options = {"target_modules": ["query", "value"], **OTHERS[kind]}
+    folder = foreign(tmp_path, PEFT_TYPE_TO_CONFIG_MAPPING[kind](task_type="SEQ_CLS", **options))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tmp_path / "base" / name, folder)
+    plain = peft_model(tmp_path / "base", folder)
+    with torch.no_grad():
+        assert torch.allclose(scores_of(open_model(folder, LABELS).model), plain_scores(plain, batch()), atol=1e-5)
+        body = load(find(str(folder)), LABELS, 0).model.bert.state_dict()
+        merged = plain.merge_and_unload().bert.state_dict()
+    assert body.keys() == merged.keys() and all(torch.allclose(body[n], merged[n], atol=1e-5) for n in body)
+
+
 def test_labels_come_from_the_bases_own_head(tmp_path: Path) -> None:
     assert open_model(foreign(tmp_path, labels=True)).labels == LABELS
 
@@ -361,3 +384,13 @@ def test_what_was_trained_on_an_adapter_opens_in_plain_peft(adaptation: Any, tmp
         plain = peft_model(folder / "base", folder)
     with torch.no_grad():
         assert torch.allclose(plain_scores(plain, batch()), scores, atol=1e-5)
+
+
+def test_the_top_layers_are_those_of_each_stack() -> None:
+    """Three layers that read and two that write: the top one is the third and the second."""
+    from tiny_families import config_of
+    from transformers import AutoModelForSeq2SeqLM
+
+    model = AutoModelForSeq2SeqLM.from_config(config_of("t5", num_layers=3, num_decoder_layers=2))
+    learning = trainable(Lora(rank=2, top=1).attach(model, 0))
+    assert {".".join(name.split(".")[2:5]) for name in learning} == {"encoder.block.2", "decoder.block.1"}

@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_what_was_there(
         elif where == "card":
             patch.setattr(saving, "write_json", full)
         elif where == "flush":
-            patch.setattr(saving, "_flush", full)
+            patch.setattr("tunewright.models.folders._flush", full)
         else:
             whole = Path.rename
             patch.setattr(Path, "rename", lambda a, b: full() if a.name.endswith(".part") else whole(a, b))

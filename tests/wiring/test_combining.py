@@ -18,6 +18,7 @@ from tunewright.bundled import toy_rows
 from tunewright.combining import FIGURES, combine, interpolate
 from tunewright.core.errors import RecipeError, RunDamaged
 from tunewright.merging import merge
+from tunewright.models import folders
 from tunewright.models.loading import find, load
 from tunewright.models.saving import CARD, open_saved
 
@@ -118,6 +119,22 @@ def test_factors_are_averaged_around_one(runs_of: Made, tmp_path: Path) -> None:
     assert merge(made.folder, tmp_path / "m").tried["plain"].likeness.agreement == 1.0
     with pytest.raises(RecipeError, match="ties of IA3"):
         combine([str(run)], tmp_path / "ties", method="ties")
+
+
+def test_adapters_that_are_averaged_only(runs_of: Made, tmp_path: Path) -> None:
+    """VeRA's vectors stand between matrices that a seed has drawn: another seed, other meaning."""
+    run = runs_of("classification", "b", "vera")
+    assert combine([str(run)], tmp_path / "one").figures
+    with pytest.raises(RecipeError, match=r"sum to 0\.5"):
+        combine({str(run): 0.5}, tmp_path / "half")
+    other = copied(run, tmp_path / "other")
+    config = other / "model" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "projection_prng_key": 77}))
+    card = json.loads((other / "model" / CARD).read_text())
+    card["files"]["adapter_config.json"] = folders.stamps(other / "model")["adapter_config.json"]
+    (other / "model" / CARD).write_text(json.dumps(card))
+    with pytest.raises(RecipeError, match="option projection_prng_key"):
+        combine([str(run), str(other)], tmp_path / "sum")
 
 
 def test_dora_is_no_sum(runs_of: Made, tmp_path: Path) -> None:

@@ -239,7 +239,33 @@ def test_weights_that_overflow_in_float16(runs_of: Made, tmp_path: Path) -> None
         merge(run, tmp_path / "m", precision="float16")
 
 
+@pytest.mark.parametrize(
+    "adaptation",
+    [
+        "ia3",
+        "vera",
+        {"lora": {"dora": True}},
+        {"lora": {"init": "pissa"}},
+        {"lora": {"rank_stabilised": True}},
+        ["lora", "bias"],
+    ],
+    ids=str,
+)
+def test_whatever_merges(adaptation: Any, runs_of: Made, tmp_path: Path) -> None:
+    found = merge(runs_of("classification", "b", adaptation), tmp_path / "m").tried["plain"]
+    assert found.likeness.kl is not None and found.likeness.kl < 1e-8 and found.likeness.agreement == 1.0
+    assert found.change.before == found.change.after
+
+
 # What cannot be merged, and what is wrong
+
+
+@pytest.mark.parametrize("adaptation", ["bottleneck", "prefix_tuning"])
+def test_whatever_does_not(adaptation: Any, runs_of: Made, cli: Cli, tmp_path: Path) -> None:
+    said = cli("merge", runs_of("classification", "b", adaptation), "--into", tmp_path / "m", "--json")
+    (problem,) = said.value["problems"]
+    assert said.code == 2 and adaptation in problem["found"] and "lora" in problem["allowed"]
+    assert "bottleneck" not in problem["allowed"] and list(tmp_path.iterdir()) == []
 
 
 def test_plain_weights_have_nothing_to_merge(forks: Forks, cli: Cli, tmp_path: Path) -> None:

@@ -10,6 +10,10 @@ import pytest
 import yaml
 from toy_runs import TASKS, Cli, lay
 
+from tunewright.core.errors import ModelError
+from tunewright.merging import merge
+from tunewright.models.toy import toy_bert
+
 QLORA = [{"quantized": "nf4"}, {"lora": {"rank": 4}}]
 TRAINING = {"epochs": 1, "batch": 16, "rate": 0.01}
 CLASSES: dict[str, Any] = {"evaluation": {"baselines": ["majority", "linear"]}, "training": {"epochs": 4, "rate": 0.02}}
@@ -57,3 +61,27 @@ def test_check_refuses_8_bit_moments_on_a_cpu(cli: Cli, recipe: Path) -> None:
     said = cli("check", recipe, "--set", "training.update=adamw_8bit")
     assert said.code == 2 and "training.update.adamw_8bit" in said.err + said.out
     assert cli("check", recipe, "--set", "training.update={adamw_8bit: {on_cpu: true}}").code == 0
+
+
+def test_merge_measures_both_bases_and_takes_the_one_that_was_trained_on(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    monkeypatch.chdir(tmp_path)
+    model, tokenizer = toy_bert()
+    model.save_pretrained("base")
+    tokenizer.save_pretrained("base")
+    lay(tmp_path, adaptation=QLORA, model=str(tmp_path / "base"), training={"epochs": 3, "batch": 16, "rate": 0.02})
+    said = cli("run", "toy.yaml")
+    assert said.code == 0, said.err or said.out
+    assert (tmp_path / "runs/toy/model/adapter_model.safetensors").is_file()
+    assert not (tmp_path / "runs/toy/model/base").exists(), "the base has a place of its own"
+    made = merge("runs/toy")
+    assert set(made.tried) == {"plain", "dequantized"} and made.chosen == "dequantized"
+    apart = made.tried["plain"].distance
+    assert made.tried["dequantized"].distance < 0.01 * apart
+    AutoModelForSequenceClassification.from_pretrained(made.folder)
+    with pytest.raises(ModelError, match="merge"):
+        merge("runs/toy", into="apart", base="plain", tolerance=apart / 10)
+    assert not Path("apart").exists()

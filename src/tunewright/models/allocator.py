@@ -14,7 +14,7 @@ from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-_PRIMITIVES = 64  # a step of an encoder in two micro-batches makes about 60 kinds of products
+_PRIMITIVES = 256  # a step of an encoder with LoRA makes about 100 kinds of products, in few shapes (`shapes.py`)
 
 
 def settle() -> None:

@@ -24,6 +24,7 @@ from tunewright.models import allocator, attention, dropout, last_layer, virtual
 from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
 from tunewright.models.kept import Keeping
 from tunewright.models.last_layer import LastLayer
+from tunewright.models.low_rank import LowRank
 from tunewright.models.prefixes import Sharing, shared
 from tunewright.models.products import Products
 from tunewright.models.trunk import Trunk
@@ -107,6 +108,7 @@ class ModelForward:
                 self._last = LastLayer(self.inner, self.draws)
         elif getattr(self.inner, "_supports_sdpa", False):
             self.inner.set_attn_implementation(attention.PADDED)
+        self._low_rank = LowRank(model, () if self._last is None else (self._last.queries,))
 
     def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
         """Scores (U, C) in float32 (float64 for a float64 model)."""
@@ -217,8 +219,10 @@ class ModelForward:
         self.inner.set_attn_implementation(self._restore if self._restore in ("eager", "sdpa") else "sdpa")
         return self.model
 
-    def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"), self._low_rank:
+            yield
 
     def _settle(self) -> None:
         if self.model.training:

@@ -28,6 +28,8 @@ class LastLayer:
         self._tokens = 0
         layer = inner.base_model.encoder.layer[-1].attention
         self._attention = layer.self
+        self.queries: nn.Module = layer.self.query
+        """The module that is given other rows than its neighbours."""
         self._handles = [
             layer.self.query.register_forward_pre_hook(self._cut_queries),
             layer.self.query.register_forward_hook(self._spread_queries),

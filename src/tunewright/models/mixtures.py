@@ -21,8 +21,7 @@ from tunewright.core.files import write_json
 from tunewright.models import arithmetic, folders
 from tunewright.models.arithmetic import Rule
 from tunewright.models.loading import LANGUAGE, load
-from tunewright.models.saving import CARD
-from tunewright.models.saving import _base as base_of
+from tunewright.models.saving import CARD, base_of
 
 _CONFIG, _ADAPTER = "adapter_config.json", "adapter_model.safetensors"
 _ALIKE = {
@@ -32,6 +31,8 @@ _ALIKE = {
 }  # fmt: skip
 """What the cards of models that are added up must agree on, in words for where they do not."""
 _WEIGHTS = re.compile(r"(model|adapter_model)[^/]*\.safetensors|model\.safetensors\.index\.json|adapter_config\.json")
+_PLACED = {"base_model_name_or_path", "revision", "inference_mode"}
+"""What an adapter's configuration says of its place."""
 _HEADS = ("classifier", "score", "pre_classifier")
 
 
@@ -111,7 +112,7 @@ def refuse_unlike(parts: Sequence[Part], rule: Rule) -> None:
             problems.append(Problem(where=where, found=f"they learnt different things: {kinds}",
                                     allowed="models adapted alike", to_do="merge the adapters first, then combine"))  # fmt: skip
         elif first.kind != "LORA" and (unlike := _unlike(first, other)):
-            problems.append(Problem(where=where, found=f"tensors of other names or shapes: {listed(unlike, 3)}",
+            problems.append(Problem(where=where, found=f"what they learnt is unlike: {listed(unlike, 3)}",
                                     allowed="models adapted alike"))  # fmt: skip
         if apart:
             problems.append(Problem(where=where, found=f"they have other {listed(list(dict.fromkeys(apart)))}",
@@ -143,8 +144,17 @@ def _has_head(first: Part) -> bool:
 
 
 def _unlike(first: Part, other: Part) -> list[str]:
+    """Tensors of other names or shapes; of adapters also options: VeRA's seed says what its vectors are between."""
     a, b = first.tensors, other.tensors
+    ours, theirs = first.config, other.config
+    options = sorted(k for k in {*ours, *theirs} - _PLACED if _sorted(ours.get(k)) != _sorted(theirs.get(k)))
+    if options:
+        return [f"option {name}" for name in options]
     return sorted(name for name in {*a, *b} if name not in a or name not in b or a.shape(name) != b.shape(name))
+
+
+def _sorted(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value
 
 
 def mixed(parts: Sequence[Part], rule: Rule, stage: Path, target: Path) -> float:

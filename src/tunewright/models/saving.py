@@ -6,14 +6,9 @@ The folder holds Hugging Face's own files (`config.json` and `model.safetensors`
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import secrets
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +19,11 @@ from torch import Tensor, nn
 from tunewright.adaptations import stores_of
 from tunewright.adaptations.starts import given_back, restate, started_of
 from tunewright.adaptations.stored import dequantized, is_quantized, state_of
-from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged, StorageError, listed
-from tunewright.core.files import sha256, storing, write_json
+from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged, listed
+from tunewright.core.files import write_json
 from tunewright.core.registry import build
 from tunewright.core.tensors import Adaptation
+from tunewright.models import folders
 from tunewright.models.dropout import KeyedDropout
 from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, kept, quiet
 from tunewright.models.precision import chosen_device
@@ -35,7 +31,6 @@ from tunewright.models.rows import LiveRows
 from tunewright.models.shared_base import SharedBase
 
 CARD = "tunewright.json"
-_HASHED = 1 << 30
 _NEEDED = ("labels", "limit", "base", "adaptation", "precision", "files")
 
 
@@ -64,29 +59,15 @@ def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str
     if any(isinstance(m, (KeyedDropout, LiveRows)) for m in model.modules()):
         raise ValueError("release the forward and remove the live rows before saving")
     folder = folder.absolute()
-    with storing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _settle(folder)
-        part = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
-        part.mkdir()
-    try:
-        with storing(folder), _plain_errors():
-            base = _write_model(loaded, model, part, folder)
-            loaded.tokenizer.save_pretrained(part)
-            card = {
-                "version": 1, "task": "classification", "problem": getattr(model_config(model), "problem_type", None),
-                "labels": list(loaded.labels), "limit": loaded.limit, "base": base, "adaptation": adaptation_name,
-                "precision": "float32", **extra,
-            }  # fmt: skip
-            files = sorted(p for p in part.rglob("*") if p.is_file())
-            card["files"] = {p.relative_to(part).as_posix(): _stamp(p) for p in files}
-            write_json(part / CARD, card)
-            for path in files:
-                _flush(path)
-            _flush(part)
-            _exchange(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with folders.written(folder) as part:
+        base = _write_model(loaded, model, part, folder)
+        loaded.tokenizer.save_pretrained(part)
+        card = {
+            "version": 1, "task": "classification", "problem": getattr(model_config(model), "problem_type", None),
+            "labels": list(loaded.labels), "limit": loaded.limit, "base": base, "adaptation": adaptation_name,
+            "precision": "float32", **extra,
+        }  # fmt: skip
+        write_json(part / CARD, {**card, "files": folders.stamps(part)})
 
 
 def model_config(model: Any) -> Any:
@@ -165,69 +146,6 @@ def _plain_name(name: str, fronts: Mapping[str, str]) -> str | None:
     return ".".join(out)
 
 
-def _stamp(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size
-    return {"bytes": size, "sha256": sha256(path) if size <= _HASHED else None}
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF):  # a folder cannot be flushed everywhere
-            raise
-    finally:
-        os.close(handle)
-
-
-def _before(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}.before"
-
-
-def _settle(folder: Path) -> None:
-    """Clears up after a save that was killed: the old model is put back if the new one had not taken its place."""
-    before = _before(folder)
-    if before.is_dir() and not folder.exists():
-        before.rename(folder)
-    shutil.rmtree(before, ignore_errors=True)
-    for part in folder.parent.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _exchange(part: Path, folder: Path) -> None:
-    """Puts `part` in the place of `folder`. POSIX renames no folder over a full one: for an instant there is none."""
-    before = _before(folder)
-    if folder.exists():
-        folder.rename(before)
-    try:
-        part.rename(folder)
-    except OSError:
-        if before.exists():
-            before.rename(folder)
-        raise
-    _flush(folder.parent)
-    shutil.rmtree(before, ignore_errors=True)
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """safetensors and tokenizers report the operating system's errors in words of their own."""
-    try:
-        yield
-    except (OSError, StorageError):
-        raise
-    except Exception as error:
-        text = str(error)
-        if "os error 28" in text or "No space left" in text:
-            raise OSError(errno.ENOSPC, "No space left on device") from error
-        if "os error 122" in text:
-            raise OSError(errno.EDQUOT, "Disk quota exceeded") from error
-        if "os error" in text:
-            raise OSError(errno.EIO, text[:200]) from error
-        raise
-
-
 def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: bool = True) -> Saved:
     """The tuned model of a folder that `save` wrote.
 
@@ -244,9 +162,9 @@ def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: boo
         ModelError: an adapter's base cannot be had or has changed, or is not `shared`, or another version wrote the folder.
     """
     quiet()
-    if not folder.is_dir() and _before(folder).is_dir():
-        folder = _before(folder)
-    card = _card(folder)
+    if not folder.is_dir() and folders.before(folder).is_dir():
+        folder = folders.before(folder)
+    card = card_of(folder)
     labels = [str(label) for label in card["labels"]]
     adapter = (folder / "adapter_config.json").is_file()
     if shared is not None and not adapter:
@@ -257,7 +175,9 @@ def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: boo
     if not adapter:
         found = Found(str(card["base"]["name"]), card["base"]["place"])
     else:
-        found = _base(folder, card) if shared is None else shared.of(folder, card["base"], lambda: _base(folder, card))
+        found = (
+            base_of(folder, card) if shared is None else shared.of(folder, card["base"], lambda: base_of(folder, card))
+        )
     from transformers import AutoTokenizer
 
     problem = str(card.get("problem") or "single_label_classification")
@@ -351,7 +271,7 @@ def _with_adapter(
     return model
 
 
-def _base(folder: Path, card: dict[str, Any]) -> Found:
+def base_of(folder: Path, card: dict[str, Any]) -> Found:
     """The base of an adapter.
 
     Raises:
@@ -375,7 +295,7 @@ def _base(folder: Path, card: dict[str, Any]) -> Found:
     return found
 
 
-def _card(folder: Path) -> dict[str, Any]:
+def card_of(folder: Path) -> dict[str, Any]:
     """tunewright.json, with every file that it names looked at."""
     path = folder / CARD
     if not path.is_file():
@@ -399,22 +319,9 @@ def _card(folder: Path) -> dict[str, Any]:
             Problem(where=str(path), found=f"version {card.get('version')!r}", allowed="1",
                     to_do="open it with the version of Tunewright that wrote it")
         )  # fmt: skip
-    problems = [f"{name} {fault}" for name, stamp in card["files"].items() if (fault := _fault(folder / name, stamp))]
-    if problems:
+    if problems := folders.faults(folder, card["files"]):
         raise _damaged(folder, *problems)
     return dict(card)
-
-
-def _fault(path: Path, stamp: dict[str, Any]) -> str:
-    """What is wrong with a file, or an empty string."""
-    if not path.is_file():
-        return "is missing"
-    size = path.stat().st_size
-    if size != stamp["bytes"]:
-        return f"has {size} bytes; {stamp['bytes']} were written"
-    if stamp["sha256"] and sha256(path) != stamp["sha256"]:
-        return "has changed since it was written"
-    return ""
 
 
 def _damaged(folder: Path, *found: str) -> RunDamaged:
