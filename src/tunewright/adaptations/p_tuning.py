@@ -29,7 +29,7 @@ class PTuning:
     hidden: Annotated[int, Ge(1)] | None = None
 
     role: ClassVar[Role] = "adds"
-    rate_factor: ClassVar[float] = 10.0
+    rate_factor: ClassVar[float] = 30.0
     merges: ClassVar[bool] = False
     identity: ClassVar[bool] = False
 
