@@ -25,6 +25,7 @@ from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
 from tunewright.models.kept import Keeping
 from tunewright.models.last_layer import LastLayer
 from tunewright.models.low_rank import LowRank
+from tunewright.models.norms import Norms
 from tunewright.models.prefixes import Sharing, shared
 from tunewright.models.products import Products
 from tunewright.models.trunk import Trunk
@@ -109,6 +110,7 @@ class ModelForward:
         elif getattr(self.inner, "_supports_sdpa", False):
             self.inner.set_attn_implementation(attention.PADDED)
         self._low_rank = LowRank(model, () if self._last is None else (self._last.queries,))
+        self._norms = Norms(self.inner)
 
     def __call__(self, batch: Batch, nudge: Tensor | None = None) -> Tensor:
         """Scores (U, C) in float32 (float64 for a float64 model)."""
@@ -221,8 +223,9 @@ class ModelForward:
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"), self._low_rank:
-            yield
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            with self._low_rank, self._norms:
+                yield
 
     def _settle(self) -> None:
         if self.model.training:
