@@ -11,8 +11,9 @@ quickstart: $(VENV)/.demo
 	@$(BIN)/tunewright init demo --out $(RUN)/messages.yaml --force
 	@$(BIN)/tunewright run $(RUN)/messages.yaml --folder $(RUN)/messages
 
+# two processes of one thread each: small models gain nothing by more threads
 test: lint types law
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
