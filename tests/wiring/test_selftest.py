@@ -109,8 +109,8 @@ def test_a_forward_with_leaking_attention(title: str, tested: Callable[[str], Su
 def test_padding_that_is_attended_to(tested: Callable[[str], Subject], monkeypatch: Patch) -> None:
     class Padding(ModelForward):
         def _pad(self, batch: Batch) -> Any:
-            tokens, mask, types = super()._pad(batch)
-            return tokens, torch.ones_like(mask), types
+            read, mask, types = super()._pad(batch)
+            return {**read, "attention_mask": torch.ones_like(read["attention_mask"])}, mask, types
 
     monkeypatch.setattr(subjects, "ModelForward", Padding)
     failed(checked(tested("classification"), "packing and padding"), "padded, against one by one")

@@ -139,6 +139,7 @@ def lay(folder: Path, name: str = "toy.yaml", rows: int = 120, **changes: Any) -
 
 def calling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     def call(*words: object, stdin: str = "") -> Said:
+        monkeypatch.setenv("COLUMNS", "400")
         monkeypatch.setattr(sys, "argv", ["tunewright", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         capsys.readouterr()
