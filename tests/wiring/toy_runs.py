@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tunewright import screen
 from tunewright.bundled import toy_rows
 from tunewright.cli import main
 
@@ -139,7 +140,8 @@ def lay(folder: Path, name: str = "toy.yaml", rows: int = 120, **changes: Any) -
 
 def calling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     def call(*words: object, stdin: str = "") -> Said:
-        monkeypatch.setenv("COLUMNS", "400")
+        for console in (screen.out, screen.err):
+            monkeypatch.setattr(console, "_width", 400)  # whatever another test has left in it
         monkeypatch.setattr(sys, "argv", ["tunewright", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         capsys.readouterr()
