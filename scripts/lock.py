@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("demo", "quantized", "bench", "test")
+EXTRAS = ("demo", "quantized", "data", "bench", "test")
 
 
 def needed() -> dict[str, str]:

@@ -25,11 +25,29 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one annotator said of a row; `time` as it stood in the file."""
+
+    by: str
+    label: str
+    time: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """The annotation as plain values, without an empty time."""
+        row = {"by": self.by, "label": self.label}
+        return row if self.time is None else {**row, "time": self.time}
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One row as the user gave it.
 
     `id` is a hash of the canonical content, so that the same text has the same id in every file and
     order; a repeated content gets `-2`, `-3`, ... in reading order.
+
+    `soft` is what is believed of the label: (label, probability) of every label that may be right, where it is not sure;
+    `weight` its factor in the loss. `cluster` is the id of the group of near copies that it is in, `group` and `time` the
+    cells by which splits are made. `difficulty` are measures by name, for curricula.
     """
 
     id: str
@@ -40,6 +58,13 @@ class Record:
     split: str | None = None
     flags: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    soft: tuple[tuple[str, float], ...] = ()
+    weight: float = 1.0
+    cluster: str | None = None
+    group: str | None = None
+    time: str | None = None
+    difficulty: tuple[tuple[str, float], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain values, without empty fields."""
@@ -52,6 +77,17 @@ class Record:
             row["flags"] = list(self.flags)
         if self.parents:
             row["parents"] = list(self.parents)
+        if self.annotations:
+            row["annotations"] = [one.as_json() for one in self.annotations]
+        for name, pairs in (("soft", self.soft), ("difficulty", self.difficulty)):
+            if pairs:
+                row[name] = dict(pairs)
+        if self.weight != 1.0:
+            row["weight"] = self.weight
+        for name in ("cluster", "group", "time"):
+            value = getattr(self, name)
+            if value is not None:
+                row[name] = value
         row["source"] = {"file": self.source.file, "line": self.source.line, "offset": self.source.offset}
         return row
 

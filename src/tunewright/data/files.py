@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tunewright.core.errors import Problem, RunDamaged, StorageError
 from tunewright.core.files import read_lines, write_json, write_lines
-from tunewright.core.records import Event, Ledger, Record, Source
+from tunewright.core.records import Annotation, Event, Ledger, Record, Source
 from tunewright.data.card import card
 from tunewright.data.prepare import Prepared
 from tunewright.data.splits import NAMES
@@ -115,6 +115,13 @@ def _record(row: Mapping[str, Any]) -> Record:
         row.get("split"),
         tuple(row.get("flags", ())),
         tuple(row.get("parents", ())),
+        tuple(Annotation(one["by"], one["label"], one.get("time")) for one in row.get("annotations", ())),
+        tuple(row.get("soft", {}).items()),
+        row.get("weight", 1.0),
+        row.get("cluster"),
+        row.get("group"),
+        row.get("time"),
+        tuple(row.get("difficulty", {}).items()),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunewright.core.records import Event, Ledger, Record, Source
+from tunewright.core.records import Annotation, Event, Ledger, Record, Source
 
 _EXAMPLES = 3
 _EXCERPT = 160
@@ -16,7 +16,10 @@ _EXCERPT = 160
 
 @dataclass(slots=True)
 class Draft:
-    """A row being prepared. `key` is the hash of its folded content, `id` is given once the text is clean."""
+    """A row being prepared. `key` is the hash of its folded content, `id` is given once the text is clean.
+
+    The fields after them are those of a Record, which says what they are.
+    """
 
     text: str
     label: str | None
@@ -25,9 +28,22 @@ class Draft:
     split: str | None
     key: str = ""
     id: str = ""
+    flags: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    soft: tuple[tuple[str, float], ...] = ()
+    weight: float = 1.0
+    cluster: str | None = None
+    group: str | None = None
+    time: str | None = None
+    difficulty: tuple[tuple[str, float], ...] = ()
 
-    def record(self, flags: tuple[str, ...] = ()) -> Record:
-        return Record(self.id, self.text, self.label, self.source, self.pair, self.split, flags)
+    def record(self) -> Record:
+        """The row as training and evaluation know it."""
+        return Record(
+            self.id, self.text, self.label, self.source, self.pair, self.split, self.flags, self.parents,
+            self.annotations, self.soft, self.weight, self.cluster, self.group, self.time, self.difficulty,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +104,9 @@ class Journal:
         if len(shown) < _EXAMPLES:
             shown.append(Example(source, excerpt(self.shown(text)) if text else "", detail))
 
-    def close(self, name: str, entered: int, left: int) -> None:
+    def close(self, name: str, entered: int, left: int, added: int = 0) -> None:
         """Close the stage: its sums must balance."""
-        self.ledger.close(name, entered=entered, left=left, events=self.open)
+        self.ledger.close(name, entered=entered, left=left, events=self.open, added=added)
         self.open = []
 
 

@@ -1,0 +1,15 @@
+"""The commands `tunewright data ...`, one file a group of them; they work on files alone, without any training."""
+
+from __future__ import annotations
+
+import types
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Check, clean, divide and describe rows, without any training.")
+
+GROUPS: tuple[types.ModuleType, ...] = ()
+"""Modules with a function `enter(app)` that adds their commands, in the order in which `--help` lists them."""
+
+for group in GROUPS:
+    group.enter(app)

@@ -1,0 +1,5 @@
+"""Steps of the data side, in one file each; importing this registers them."""
+
+from tunewright.data.steps.protocol import PHASES, Edit, Encode, Perplexity, Phase, Room, RowStep, TextStep, Write
+
+__all__ = ["PHASES", "Edit", "Encode", "Perplexity", "Phase", "Room", "RowStep", "TextStep", "Write"]
