@@ -6,52 +6,12 @@ written, and no U+FFFD is ever put in.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
 from tunewright.core.records import content_id
 from tunewright.data.journal import Draft, Journal, composed, excerpt
+from tunewright.data.steps.mojibake import LOST_TWICE, repairer
 from tunewright.data.targets.protocol import Target
 
-_LOST = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")
-_TWICE_LOST = "\u00ef\u00bf\u00bd"
-"""U+FFFD decoded twice. ftfy would turn it into a control character; what stood there cannot be had back."""
-
-
-def repairer() -> Callable[[str], str]:
-    """A function that repairs mojibake and leaves every other text as it is. Imports ftfy."""
-    from ftfy import TextFixerConfig, fix_encoding
-    from ftfy.badness import is_bad
-
-    config = TextFixerConfig(
-        unescape_html=False,
-        remove_terminal_escapes=False,
-        fix_encoding=True,
-        restore_byte_a0=True,
-        replace_lossy_sequences=False,
-        decode_inconsistent_utf8=True,
-        fix_c1_controls=False,
-        fix_latin_ligatures=False,
-        fix_character_width=False,
-        uncurl_quotes=False,
-        fix_line_breaks=False,
-        fix_surrogates=False,
-        remove_control_chars=False,
-        normalization=None,
-        explain=False,
-    )
-
-    def part(text: str) -> str:
-        if text.isascii() or not is_bad(text):
-            return text
-        mended = fix_encoding(text, config)
-        made = set(_LOST.findall(mended)) - set(_LOST.findall(text))
-        return text if made else mended
-
-    def repair(text: str) -> str:
-        return text if text.isascii() else _TWICE_LOST.join(part(piece) for piece in text.split(_TWICE_LOST))
-
-    return repair
+__all__ = ["clean", "drop_empty", "identify", "repairer"]
 
 
 class _Mender:
@@ -84,7 +44,7 @@ def clean(drafts: list[Draft], target: Target, journal: Journal) -> list[Draft]:
             journal.note("clean", "changed", "mojibake", draft, f"was: {excerpt(journal.shown(before))}")
         elif mend.stripped:
             journal.note("clean", "changed", "outer_space", draft)
-        if not draft.text.isascii() and ("\ufffd" in draft.text or _TWICE_LOST in draft.text):
+        if not draft.text.isascii() and ("\ufffd" in draft.text or LOST_TWICE in draft.text):
             journal.show("replacement_character", draft.source, draft.text, "left as it is: what stood there is lost")
     journal.close("clean", len(drafts), len(drafts))
     return drafts

@@ -92,10 +92,14 @@ class Journal:
 
     def note(self, stage: str, outcome: str, reason: str, draft: Draft, detail: str = "") -> None:
         """Enter what a stage did to a row."""
-        self.open.append(Event(stage, outcome, reason, draft.source, draft.id or None, detail))
-        self.show(reason, draft.source, draft.text, detail)
+        self.enter(stage, outcome, reason, draft, detail, draft.text)
         if outcome == "quarantined":
             self.quarantined.append(Quarantined(draft.source, reason, detail, draft.record()))
+
+    def enter(self, stage: str, outcome: str, reason: str, draft: Draft, detail: str, text: str) -> None:
+        """The same for a row of which this text is to be shown, not its own; it is never quarantined."""
+        self.open.append(Event(stage, outcome, reason, draft.source, draft.id or None, detail))
+        self.show(reason, draft.source, text, detail)
 
     def show(self, code: str, source: Source, text: str = "", detail: str = "") -> None:
         """Count a defect, and keep the first rows that show it."""

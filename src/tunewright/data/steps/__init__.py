@@ -1,5 +1,7 @@
 """Steps of the data side, in one file each; importing this registers them."""
 
+from tunewright.data.steps import mojibake as mojibake
+from tunewright.data.steps import strip as strip
 from tunewright.data.steps.protocol import PHASES, Edit, Encode, Perplexity, Phase, Room, RowStep, TextStep, Write
 
 __all__ = ["PHASES", "Edit", "Encode", "Perplexity", "Phase", "Room", "RowStep", "TextStep", "Write"]
