@@ -13,7 +13,7 @@ from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, set_aside, write
 from tunewright.data.options import Options, Shares
 from tunewright.data.prepare import Defect, Prepared, answers, prepare
-from tunewright.data.reading import content, gather, read
+from tunewright.data.reading import content, gather, read, read_batches
 from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
 from tunewright.data.targets import FINDS_COLUMNS, Target, target_of
 
@@ -41,6 +41,7 @@ __all__ = [
     "load_records",
     "prepare",
     "read",
+    "read_batches",
     "set_aside",
     "target_of",
     "write",

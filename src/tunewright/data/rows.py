@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tunewright.core.errors import DataError, Problem, closest, listed
@@ -23,11 +25,18 @@ class Columns:
 
     `label` may be several columns: those of several targets, or one of 0 and 1 for each of several labels.
     `text` is None where a kind of answer finds the columns out by itself.
+
+    `group` and `time` hold that by which splits are made: rows of one group stay on one side. `by` names the annotator
+    whose label stands in the row, `item` what it is a label of, where several annotators have a row each.
     """
 
     text: str | None = None
     label: str | tuple[str, ...] | None = None
     pair: str | None = None
+    group: str | None = None
+    time: str | None = None
+    by: str | None = None
+    item: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -35,8 +44,20 @@ class Columns:
         return () if self.label is None else (self.label,) if isinstance(self.label, str) else self.label
 
     @property
+    def beside(self) -> tuple[str | None, str | None, str | None, str | None]:
+        """The columns of group, time, annotator and item."""
+        return self.group, self.time, self.by, self.item
+
+    @property
+    def roles(self) -> tuple[tuple[str, str], ...]:
+        """What each named column is for, with its name."""
+        named = zip(("group", "time", "annotator", "item"), self.beside, strict=True)
+        all_of_them = (("text", self.text), *(("label", name) for name in self.labels), ("pair", self.pair), *named)
+        return tuple((role, name) for role, name in all_of_them if name is not None)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.text, *self.labels, self.pair) if name is not None)
+        return tuple(dict.fromkeys(name for _, name in self.roles))
 
     def said(self) -> str:
         """The label columns in a message."""
@@ -115,11 +136,11 @@ class Table:
     joined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row as the user gave it; `split` is the one that its file was given for, if any.
 
-    The label is the cell as text. A list in a cell, or the cells of several label columns, are a JSON array.
+    The label is the cell as text. A list in a cell, or the cells of several label columns, are a JSON array. The fields
+    after `split` are those of the columns of the same names, as text; None where there is no such column or nothing in it.
     """
 
     text: str
@@ -127,6 +148,10 @@ class Row:
     pair: str | None
     source: Source
     split: str | None = None
+    group: str | None = None
+    time: str | None = None
+    by: str | None = None
+    item: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +207,7 @@ class UnfitError(ValueError):
 
 
 def as_text(value: Any, what: str) -> str | None:
-    """A cell as text: a string as it is, numbers and booleans in their JSON form, null as None.
+    """A cell as text: a string as it is, numbers and booleans in their JSON form, dates in that of ISO 8601, null as None.
 
     Raises:
         UnfitError: NaN, a list, a nested object, a NUL, half of a surrogate pair.
@@ -212,6 +237,10 @@ def as_text(value: Any, what: str) -> str | None:
             return str(value)
         except ValueError:
             raise UnfitError("not_text", f"{what}: an integer of thousands of digits") from None
+    if isinstance(value, (date, time)):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(value)
     raise UnfitError("not_text", f"{what}: a {type(value).__name__}, not a text")
 
 
@@ -221,7 +250,6 @@ def need_columns(wanted: Columns, known: tuple[str, ...], file: str) -> None:
     Raises:
         DataError: with one problem a column, naming the closest one and all there are.
     """
-    roles = [("text", wanted.text), *(("label", name) for name in wanted.labels), ("pair", wanted.pair)]
     problems = [
         Problem(
             where=f"{file}, {role} column",
@@ -229,8 +257,8 @@ def need_columns(wanted: Columns, known: tuple[str, ...], file: str) -> None:
             allowed=listed([repr(column) for column in known], 40) or "the file has no columns",
             to_do=closest(name, known) or f"set `{role}:` to one of these",
         )
-        for role, name in roles
-        if name is not None and known.count(name) != 1
+        for role, name in wanted.roles
+        if known.count(name) != 1
     ]
     if problems:
         raise DataError(*problems)

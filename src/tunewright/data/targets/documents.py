@@ -50,7 +50,7 @@ class Documents(ByColumns):
     def table(self, member: Member, form: Form, only: tuple[str, ...] | None) -> Table:
         if form.format == "text" or (form.format is None and (member.whole or is_text(member.path))):
             return open_text(member.path, form, member.whole)
-        only = None if self.columns.text is None else (self.columns.text,)
+        only = None if self.columns.text is None else self.columns.names
         return open_table(member.path, replace(form, max_line=max(form.max_line, LONGEST)), only)
 
     def reader(self, sample: Sequence[Mapping[str, Any]], file: str) -> Reader:
