@@ -17,7 +17,7 @@ from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import parameters_of, trainable
-from tunewright.fitting import attached, rate_for, refuse_thumbs, update_of
+from tunewright.fitting import attached, rate_for, update_of
 from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin, refusals
 from tunewright.kinds.base import most_tokens
@@ -29,6 +29,7 @@ from tunewright.models.several import share
 from tunewright.recipe import Recipe
 from tunewright.recipe_task import CONVERSATIONS
 from tunewright.showing import shown, suspicious
+from tunewright.suiting import refuse_unsuited
 from tunewright.tracking import RunFolder
 from tunewright.training import Plan
 
@@ -92,7 +93,7 @@ def _look(recipe: Recipe, base: Path, place: Found | None, found: Findings, show
     kind = found.gather(lambda: begin(recipe, place, prepared.splits))
     if kind is not None:
         encoded = {name: kind.encode(part, name == "train") for name, part in prepared.splits.items()}
-        found.gather(lambda: refuse_thumbs(recipe, encoded["train"].examples))
+        found.gather(lambda: refuse_unsuited(recipe, encoded["train"].examples))
         _refused(encoded, kind, found)
         _suspicious(encoded, kind, found)
         if show:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tunewright.core import registry
-from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, counted, listed
+from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, counted
 from tunewright.core.seeds import key
 from tunewright.core.tensors import (
     Adaptation,
@@ -32,9 +32,7 @@ from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import laid
 from tunewright.models.shared_base import SharedBase
-from tunewright.objectives import fitting
 from tunewright.recipe import Recipe
-from tunewright.recipe_task import member
 from tunewright.schedules import Scaled
 from tunewright.training import Checkpoints, Patience, Plan, State, Windows, train
 from tunewright.training.checkpoint import restore
@@ -133,22 +131,6 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
                     to_do=f"put what learns after it, such as `adaptation: [{name}, {{lora: {{rank: 16}}}}]`")
         )  # fmt: skip
     return model
-
-
-def refuse_thumbs(recipe: Recipe, training: Sequence[Example]) -> None:
-    """Sees that replies that are good or bad by themselves have an objective that can learn from them.
-
-    Raises:
-        RecipeError: the objective wants pairs.
-    """
-    thumbs = any("good" in e.given and e.other is None for e in training)
-    if not thumbs or "thumbs" in fitting(registry.build("objective", recipe.objective)):
-        return
-    known = sorted(n for n, m in registry.members("objective").items() if "thumbs" in getattr(m, "fits", ()))
-    raise RecipeError(
-        Problem(where="objective", found=f"{member(recipe.objective)} learns from pairs, and the rows are replies with a thumb",
-                allowed=listed(known), to_do=f"set objective: {known[0]}, or give rows with a chosen and a rejected reply")
-    )  # fmt: skip
 
 
 def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validation: Encoded) -> Fit:

@@ -22,7 +22,7 @@ from tunewright.core.tensors import Report, parameters_of
 from tunewright.encoding import Refused
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
-from tunewright.fitting import Fit, fit, opened, prepare_fit, refuse_thumbs
+from tunewright.fitting import Fit, fit, opened, prepare_fit
 from tunewright.happenings import Event, happened, model_card, peak, trained, write_rate
 from tunewright.identity import absolute, base_model, first_facts, identify, placed, refuse_another, with_rate
 from tunewright.kinds import Encoded, Kind, Replies, begin, refusals
@@ -35,6 +35,7 @@ from tunewright.recipe import Recipe, families, parse, read, write
 from tunewright.recipe_text import changed
 from tunewright.reporting import render
 from tunewright.running_together import TogetherJob
+from tunewright.suiting import refuse_unsuited
 from tunewright.tracking import RunFolder
 from tunewright.training import Checkpoints
 
@@ -221,7 +222,7 @@ class _Job:
         data_side.set_aside(self.folder.data, self.splits, left)
         self.splits = {name: part.records for name, part in self.encoded.items()}
         _enough(self.splits, self.recipe.task, left)
-        refuse_thumbs(self.recipe, self.encoded["train"].examples)
+        refuse_unsuited(self.recipe, self.encoded["train"].examples)
         loaded, limit, cut = self.kind.loaded, self.kind.limit, self.encoded["train"].cut
         self.timings["load"] = round(time.perf_counter() - began, 3)
         facts = {

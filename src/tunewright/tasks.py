@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.core.outcomes import Judged, LabelSets, Values
-from tunewright.core.records import Predictions
+from tunewright.core.records import Predictions, Record
 from tunewright.core.tensors import Facts, Fits
 from tunewright.encoding import Example, Target
 from tunewright.metrics import tasks as measured
@@ -174,6 +174,14 @@ class Bound:
         if self.task.fits == "numbers":
             return np.array(found, np.float64)
         return np.array([name in found for name in self.labels], np.float32)
+
+    def soft(self, record: Record) -> NDArray[np.float32] | None:
+        """(C,) how likely each class is to be a record's, where it is not sure; among the classes that are known."""
+        if self.task.fits != "classes" or not record.soft:
+            return None
+        given = dict(record.soft)
+        found = np.array([given.get(name, 0.0) for name in self.labels], np.float64)
+        return (found / found.sum()).astype(np.float32) if found.sum() > 0 else None
 
     def facts(self, targets: Sequence[Target]) -> Facts:
         """What an objective may know of the training set."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from toy_batches import CLASSES, Drawn, Given, Kind, Row, Still, batch, cut, endless, rows, toy
+from toy_batches import CLASSED, CLASSES, Drawn, Given, Kind, Row, Still, batch, cut, endless, rows, toy
 
 import tunewright.objectives
 from tunewright.core.errors import RecipeError
@@ -46,6 +46,7 @@ from tunewright.objectives import (
     SimPo,
     Unlikelihood,
     fitting,
+    takes_soft,
 )  # fmt: skip
 from tunewright.training.loop import train
 
@@ -125,6 +126,8 @@ def shaped(given: Batch, objective: Any) -> Batch:
     """The batch with targets of the objective's kind in place of classes: class c becomes row c of `TARGETS`."""
     while not hasattr(objective, "fits"):
         objective = getattr(objective, "inner", CrossEntropy())
+    if given.targets.is_floating_point():
+        return given
     return replace(given, targets=TARGETS.get(objective.fits[0], TARGETS["classes"])[given.targets])
 
 
@@ -195,6 +198,8 @@ def kinds(objective: Any) -> list[Kind]:
     """What an objective is tried on: all that it fits; the classes' own weights are for classes alone."""
     own = [fit for fit in fitting(objective) if fit != "tokens" or getattr(objective, "class_weights", None) is None]
     found = dict.fromkeys(kind for fit in own for kind in KINDS[fit])
+    if takes_soft(objective):
+        found["unsure"] = None
     return [
         kind for kind in found if not (isinstance(objective, Custom) and kind == "vocabulary" and objective.options)
     ]
@@ -214,7 +219,7 @@ units = pytest.mark.parametrize("kind", ["example", "token"])
 
 
 def prepared(objective: Any, kind: Kind = "example") -> Objective:
-    facts = FACTS if kind in ("example", "token") else TOKENS
+    facts = FACTS if kind in CLASSED else TOKENS
     return objective.prepare(facts) if hasattr(objective, "prepare") else objective
 
 
@@ -233,7 +238,7 @@ def gradients(
 ) -> tuple[Report, dict[str, Tensor]]:  # fmt: skip
     model = toy(layout, p, kind)
     parameters = trainable(model)
-    if kind in ("example", "token"):
+    if kind in CLASSED:
         window = [shaped(part, objective) for part in window]
     report = next(loop(model, endless(window), objective, Still(), parameters, steps=3))
     return report, {n: torch.zeros_like(q) if q.grad is None else q.grad.clone() for n, q in parameters.items()}
@@ -292,9 +297,7 @@ def test_nothing_supervised_gives_nothing(objective: Any, kind: Kind) -> None:
     assert report.loss == 0.0 and report.gradient_norm == 0.0
     assert all(not g.any() for g in grads.values())
     given = batch(masked, kind)
-    terms = prepared(objective, kind)(
-        toy(kind=kind), shaped(given, objective) if kind in ("example", "token") else given, At(0, 1)
-    )
+    terms = prepared(objective, kind)(toy(kind=kind), shaped(given, objective) if kind in CLASSED else given, At(0, 1))
     assert all(t.total.requires_grad for t in terms if not t.watched), "a zero without a gradient breaks a wrapper"
 
 
@@ -311,7 +314,7 @@ def test_a_masked_micro_batch_changes_nothing(objective: Any, kind: Kind) -> Non
 def test_an_example_alone_has_the_same_loss(objective: Any, kind: Kind) -> None:
     def of(part: Sequence[Row]) -> Batch:
         given = batch(part, kind, seed=7)
-        return shaped(given, objective) if kind in ("example", "token") else given
+        return shaped(given, objective) if kind in CLASSED else given
 
     chosen, model, ours = rows(8, kind), toy(p=0.3, kind=kind), prepared(objective, kind)
     together: dict[str, float] = {}
@@ -338,6 +341,53 @@ def test_it_equals_the_slow_reference(objective: Any, reference: Reference) -> N
     assert isinstance(rows_of_all, Tensor) and torch.allclose(rows_of_all, expected.detach(), rtol=1e-9)
     assert ours.grad is not None and theirs.grad is not None
     assert torch.allclose(ours.grad, theirs.grad, rtol=1e-7, atol=1e-10)
+
+
+SOFT = [case for case in CASES if takes_soft(case.values[0])]
+
+
+def mixtures(n: int = 40) -> Tensor:
+    """(n, C) what is believed of n classes; every fourth is sure."""
+    q = torch.rand(n, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(4)) ** 3
+    q[::4] = torch.eye(CLASSES, dtype=torch.float64)[torch.arange(len(q[::4])) % CLASSES]
+    return q / q.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize(("objective", "reference"), SOFT)
+def test_an_unsure_target_costs_what_its_classes_do_on_average(objective: Any, reference: Reference) -> None:
+    scores = torch.randn(40, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
+    q, ours, theirs = mixtures(), scores.clone().requires_grad_(), scores.clone().requires_grad_()
+    chosen = batch([Row(f"{i}", (0,), (0,), soft=tuple(p)) for i, p in enumerate(q.tolist())], "unsure")
+    assert chosen.targets.shape == (40, CLASSES)
+    terms = prepared(objective)(Given(ours), chosen, At(0, 1))
+    expected = sum(q[:, c] * reference(theirs, torch.full((40,), c)) for c in range(CLASSES))
+    assert isinstance(expected, Tensor)
+    total(terms).backward()
+    expected.sum().backward()
+    assert float(total(terms).detach()) == pytest.approx(float(expected.sum().detach()), rel=1e-9)
+    assert ours.grad is not None and theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-7, atol=1e-10)
+
+
+def test_the_gradient_of_cross_entropy_to_what_is_believed_is_that_of_the_divergence() -> None:
+    scores = torch.randn(40, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    q, ours, theirs = mixtures(), scores.clone().requires_grad_(), scores.clone().requires_grad_()
+    chosen = batch([Row(f"{i}", (0,), (0,), soft=tuple(p)) for i, p in enumerate(q.tolist())], "unsure")
+    total(CrossEntropy()(Given(ours), chosen, At(0, 1))).backward()
+    torch.nn.functional.kl_div(theirs.log_softmax(-1), q, reduction="sum").backward()
+    assert ours.grad is not None and theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("objective", "reference"), SOFT)
+def test_a_target_that_is_sure_in_words_of_probability_is_the_same(objective: Any, reference: Reference) -> None:
+    chosen = rows(12)
+    plain = gradients(prepared(objective), [batch(chosen)])
+    told = [
+        replace(row, soft=None if row.targets[0] is None else tuple(float(c == row.targets[0]) for c in range(CLASSES)))
+        for row in chosen
+    ]
+    same(gradients(prepared(objective), [batch(told, "unsure")], kind="unsure"), plain)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])

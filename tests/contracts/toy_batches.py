@@ -19,9 +19,11 @@ from tunewright.core.tensors import IGNORED, At, Batch, Gradient, Report
 from tunewright.models.toy import VOCABULARY, Toy
 
 CLASSES = 3
-Kind = Literal["example", "token", "vocabulary", "pairs", "rewards", "thumbs", "mismatched"]
-"""What is supervised: examples or tokens with a class; tokens of the vocabulary; pairs by tokens or by one score each;
+Kind = Literal["example", "token", "unsure", "vocabulary", "pairs", "rewards", "thumbs", "mismatched"]
+"""What is supervised: examples or tokens with a class, examples whose class may be unsure; tokens of the vocabulary; pairs
+by tokens or by one score each;
 replies that are good or bad, alone or beside a reply of another row."""
+CLASSED: tuple[Kind, ...] = ("example", "token", "unsure")
 TWO_SIDED = ("pairs", "rewards", "mismatched")
 
 
@@ -35,6 +37,7 @@ class Row:
     weight: float = 1.0
     other: Row | None = None
     given: Mapping[str, float] = field(default_factory=dict)
+    soft: tuple[float, ...] | None = None
 
     def masked(self) -> Row:
         nothing = tuple(None for _ in self.targets)
@@ -44,19 +47,24 @@ class Row:
 def rows(n: int = 16, kind: Kind = "example", seed: int = 0, longest: int = 7) -> list[Row]:
     """`n` rows of 1 to `longest` tokens; every fifth is without a target."""
     rng = random.Random(seed)
-    if kind not in ("example", "token"):
+    if kind not in CLASSED:
         made = [_replied(f"r{i}", kind, rng, longest) for i in range(n)]
         return [row.masked() if i % 5 == 4 and kind != "rewards" else row for i, row in enumerate(made)]
     out = []
     for i in range(n):
         length = rng.randint(1, longest)
-        count = 1 if kind == "example" else length
+        count = length if kind == "token" else 1
         targets = tuple(
             None if i % 5 == 4 or (kind == "token" and rng.random() < 0.4) else rng.randrange(CLASSES)
             for _ in range(count)
         )
         tokens = tuple(rng.randrange(VOCABULARY) for _ in range(length))
-        out.append(Row(f"r{i}", tokens, targets, rng.uniform(0.5, 2.0)))
+        weight = rng.uniform(0.5, 2.0)
+        soft = None
+        if kind == "unsure" and i % 3:
+            parts = [rng.random() for _ in range(CLASSES)]
+            soft = tuple(part / sum(parts) for part in parts)
+        out.append(Row(f"r{i}", tokens, targets, weight, soft=soft))
     return out
 
 
@@ -79,27 +87,32 @@ def _replied(name: str, kind: Kind, rng: random.Random, longest: int) -> Row:
 
 def batch(chosen: Sequence[Row], kind: Kind = "example", *, seed: int | None = None, weighted: bool = False) -> Batch:
     """The rows laid end to end, by plain Python loops."""
-    positions, targets, weights, start = [], [], [], 0
+    positions, targets, weights, soft, start = [], [], [], [], 0
     sequences = [side for row in chosen for side in ((row, row.other) if row.other is not None else (row,))]
     sides = 2 if chosen and chosen[0].other is not None else 1
     for i, row in enumerate(sequences):
         for j, target in enumerate(row.targets if kind != "rewards" else (0,)):
             if target is not None:
-                positions.append(i if kind in ("example", "rewards") else start + j)
+                positions.append(i if kind in ("example", "unsure", "rewards") else start + j)
                 targets.append(target)
+                soft.append(row.soft)
                 weights.append(chosen[i // sides].weight)
         start += len(row.tokens)
     given = {}
     for name in chosen[0].given if chosen else ():
         having = sequences if all(name in row.given for row in sequences) else chosen
         given[name] = torch.tensor([row.given[name] for row in having], dtype=torch.float64)
+    answers = torch.tensor(targets, dtype=torch.int64)
+    if any(found is not None for found in soft):
+        sure = F.one_hot(answers, CLASSES).double().tolist()
+        answers = torch.tensor([own or one for own, one in zip(soft, sure, strict=True)], dtype=torch.float64)
     return Batch(
         ids=tuple(row.id for row in chosen),
         tokens=torch.tensor([token for row in sequences for token in row.tokens]),
         lengths=tuple(len(row.tokens) for row in sequences),
-        targets=torch.tensor(targets, dtype=torch.int64),
+        targets=answers,
         positions=torch.tensor(positions, dtype=torch.int64),
-        unit="example" if kind == "example" else "pair" if kind == "rewards" else "token",
+        unit="example" if kind in ("example", "unsure") else "pair" if kind == "rewards" else "token",
         keys=None if seed is None else torch.tensor([key(seed, row.id) for row in chosen]),
         weights=torch.tensor(weights, dtype=torch.float64) if weighted else None,
         sides=sides,
@@ -116,7 +129,7 @@ def cut(chosen: Sequence[Row], pieces: int) -> list[list[Row]]:
 
 
 def toy(layout: Literal["packed", "padded"] = "packed", p: float = 0.0, kind: Kind = "example") -> Toy:
-    scores = CLASSES if kind in ("example", "token") else 1 if kind == "rewards" else VOCABULARY
+    scores = CLASSES if kind in CLASSED else 1 if kind == "rewards" else VOCABULARY
     return Toy(scores, seed=1, p=p, layout=layout).double().train()
 
 

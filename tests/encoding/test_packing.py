@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tunewright.core.records import Record, Source
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED
-from tunewright.encoding import Example, collate, encode, pack, token_counts
+from tunewright.encoding import Example, collate, encode, pack, token_counts, weighted
 
 
 def letters(
@@ -173,3 +173,38 @@ def test_a_batch_goes_to_the_device_that_is_asked_for() -> None:
     there = [batch.tokens, batch.targets, batch.positions, batch.keys, batch.given["reference"]]
     assert all(t is not None and t.device.type == "meta" for t in there)
     assert collate({"a": a}, 3, device=torch.device("cpu"))(["a"], 0).tokens.device.type == "cpu"
+
+
+def believed(record: Record) -> np.ndarray | None:
+    given = dict(record.soft)
+    return np.array([given.get("no", 0), given.get("yes", 0)], np.float32) if given else None
+
+
+def test_what_is_not_sure_makes_a_batch_of_probabilities() -> None:
+    soft = replace(record("a"), soft=(("no", 0.25), ("yes", 0.75)))
+    made = encode([soft, record("b", None), record("c", "no")], letters, LABELS.get, 8, believed)
+    assert [e.target for e in made] == [1, None, 0], "all but the loss goes by the label"
+    batch = pack(made)
+    assert batch.targets.tolist() == [[0.25, 0.75], [1.0, 0.0]] and batch.positions.tolist() == [0, 2]
+    assert batch.targets.dtype == torch.float32
+    assert pack(made[1:]).targets.tolist() == [0], "a batch of sure labels is as it ever was"
+
+
+def test_weights_of_rows_are_those_of_their_units() -> None:
+    heavy = replace(record("a"), weight=2.5)
+    made = encode([heavy, record("b", None), record("c")], letters, LABELS.get, 8)
+    assert pack(made[1:]).weights is None
+    weights = pack(made).weights
+    assert weights is not None and weights.tolist() == [2.5, 1.0], "an unlabelled row has no unit"
+    tokens = [
+        Example(i, np.arange(3), np.array(target), 3, unit="token")
+        for i, target in (("a#0", [IGNORED, 4, 5]), ("a#1", [6, IGNORED, IGNORED]), ("b", [7, 8, 9]))
+    ]
+    a, b = Record("a", "", None, Source("f", 1), weight=0.5), Record("b", "", None, Source("f", 1))
+    weights = pack(weighted(tokens, [a, b])).weights
+    assert weights is not None and weights.tolist() == [0.5, 0.5, 0.5, 1.0, 1.0, 1.0]
+    two_sided = [
+        replace(e, unit="pair", target=0, other=replace(e, unit="pair", target=0)) for e in weighted(tokens, [a, b])
+    ]
+    weights = pack(two_sided).weights
+    assert weights is not None and weights.tolist() == [0.5, 0.5, 0.5, 0.5, 1.0, 1.0]

@@ -53,7 +53,8 @@ class Batch:
 
     tokens (T,): token ids. lengths: S lengths that sum to T. ids: B stable example ids. sides: sequences an example;
     with 2, sequences 2i and 2i + 1 are what example i prefers and what it rejects, and S = 2B, else S = B.
-    targets (U,) or (U, K): what the supervised units should be. positions (U,): where they are, an index into the
+    targets (U,) or (U, K): what the supervised units should be; of classes (U, C), a float, how likely each of them is
+    to be right, where any unit's is not sure. positions (U,): where they are, an index into the
     tokens when `unit` is "token" (into the decoder's where there is one), into the examples when it is "example", into
     the sequences when it is "pair".
     keys (B,): int64, what this step's random numbers of each example are drawn from; None outside training.

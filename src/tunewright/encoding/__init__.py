@@ -3,7 +3,7 @@
 from tunewright.encoding.chat import conversations, prompts
 from tunewright.encoding.codec import Refused
 from tunewright.encoding.documents import Masking, pieces, windows
-from tunewright.encoding.examples import Example, Target, Tokenize, encode, record_of, token_counts
+from tunewright.encoding.examples import Example, Target, Tokenize, encode, record_of, token_counts, weighted
 from tunewright.encoding.packing import collate, pack
 from tunewright.encoding.preferences import preferences
 from tunewright.encoding.sequences import Layout, aligned_sequences, causal_sequences
@@ -34,5 +34,6 @@ __all__ = [
     "prompts",
     "record_of",
     "token_counts",
+    "weighted",
     "windows",
 ]

@@ -26,7 +26,8 @@ class Example:
     unit: what is supervised. With "token", `target` stands beside the tokens (beside the decoder's where there is one):
     target[p] is what the scores made at p should say, so that of a causal model is the next token.
     decoder (m,): what an encoder-decoder's decoder reads. other: the sequence that this one is preferred to.
-    given: further numbers by name.
+    given: further numbers by name. soft (C,): how likely each class is to be right, where it is not sure; the loss goes by
+    it, all else by the target. weight: its factor in the loss.
     """
 
     id: str
@@ -38,6 +39,8 @@ class Example:
     decoder: NDArray[np.int64] | None = None
     other: Example | None = None
     given: Mapping[str, float] = field(default_factory=dict)
+    soft: NDArray[np.float32] | None = None
+    weight: float = 1.0
 
     def read(self) -> list[NDArray[np.int64]]:
         """The tokens of all sides."""
@@ -67,13 +70,24 @@ class Tokenize(Protocol):
     ) -> tuple[list[list[int]], list[list[int]] | None, list[int]]: ...
 
 
+def weighted(examples: Sequence[Example], records: Sequence[Record]) -> list[Example]:
+    """The Examples of `records`, each with its record's weight."""
+    weights = {r.id: r.weight for r in records if r.weight != 1.0}
+    return [replace(e, weight=weights.get(record_of(e.id), 1.0)) for e in examples] if weights else list(examples)
+
+
 def encode(
-    records: Sequence[Record], tokenize: Tokenize, target: Callable[[str], Target | None], limit: int
+    records: Sequence[Record],
+    tokenize: Tokenize,
+    target: Callable[[str], Target | None],
+    limit: int,
+    soft: Callable[[Record], NDArray[np.float32] | None] = lambda record: None,
 ) -> list[Example]:
     """Examples of `records`, in their order, cut at `limit` tokens; `full` says how long each would have been.
 
     Args:
         target: what a record's label is for the model; None for a label that it does not know.
+        soft: what it learns in place of a label that is not sure; None for the label.
     """
     if not records:
         return []
@@ -86,6 +100,8 @@ def encode(
             None if record.label is None else target(record.label),
             full[i],
             None if types is None else np.asarray(types[i], dtype=np.int64),
+            soft=soft(record),
+            weight=record.weight,
         )
         for i, record in enumerate(records)
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tunewright.core.seeds import key
 from tunewright.core.tensors import IGNORED, Batch, Decoder
@@ -38,7 +40,7 @@ def pack(examples: Sequence[Example], *, seed: int | None = None, step: int = 0)
         decoder = Decoder(torch.from_numpy(np.concatenate(read)), tuple(len(tokens) for tokens in read))
     unit = examples[0].unit if examples else "example"
     targets, positions = _supervised(sequences, unit)
-    return Batch(
+    batch = Batch(
         ids=tuple(e.id for e in examples),
         tokens=torch.from_numpy(np.concatenate([s.tokens for s in sequences])),
         lengths=tuple(len(s.tokens) for s in sequences),
@@ -51,6 +53,10 @@ def pack(examples: Sequence[Example], *, seed: int | None = None, step: int = 0)
         decoder=decoder,
         given=_given(examples, sequences),
     )
+    if all(e.weight == 1.0 for e in examples):
+        return batch
+    weights = torch.tensor([e.weight for e in examples], dtype=torch.float32)
+    return replace(batch, weights=weights[batch.owners()])
 
 
 def _supervised(sequences: Sequence[Example], unit: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +72,18 @@ def _supervised(sequences: Sequence[Example], unit: str) -> tuple[torch.Tensor, 
     if unit == "pair":
         return torch.zeros(0), torch.arange(len(sequences))
     known = [i for i, s in enumerate(sequences) if s.target is not None]
-    return _targets([sequences[i].target for i in known]), torch.tensor(known, dtype=torch.int64)
+    supervised = [sequences[i] for i in known]
+    soft = [s.soft for s in supervised if s.soft is not None]
+    if soft:
+        targets = torch.from_numpy(np.stack([_probabilities(s, len(soft[0])) for s in supervised]))
+    else:
+        targets = _targets([s.target for s in supervised])
+    return targets, torch.tensor(known, dtype=torch.int64)
+
+
+def _probabilities(example: Example, classes: int) -> NDArray[np.float32]:
+    """(C,) how likely each class is to be right: all on the target's where it is sure."""
+    return np.eye(classes, dtype=np.float32)[example.target] if example.soft is None else example.soft
 
 
 def _places(sequence: Example) -> int:

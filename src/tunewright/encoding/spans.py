@@ -77,7 +77,9 @@ def encode_spans(records: Sequence[Record], aligned: Aligned, types: Sequence[st
             beyond = sum(end > at.max(initial=0) for _, end, _ in gold) if full[i] > len(tokens[i]) else 0
             spans, cut = spans + len(gold), cut + beyond
             blurred += len(set(gold) - set(untagged(target, at, record.text, types))) - beyond
-        examples.append(Example(record.id, np.asarray(tokens[i], np.int64), target, full[i], unit="token"))
+        examples.append(
+            Example(record.id, np.asarray(tokens[i], np.int64), target, full[i], unit="token", weight=record.weight)
+        )
         offsets.append(at)
     return Encoded(examples, offsets, Lost(spans, cut, blurred))
 

@@ -13,7 +13,7 @@ from tunewright.core.files import read_lines, write_lines
 from tunewright.core.outcomes import Floats, Judged, Margins
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example, Refused
+from tunewright.encoding import Example, Refused, weighted
 from tunewright.encoding.chat import TooLong
 from tunewright.encoding.preferences import preferences
 from tunewright.evaluation import Contender
@@ -51,7 +51,7 @@ class Choices(Base):
         examples, refused = preferences(
             records, self.template, limit=self.limit, too_long=self.too_long, written=self.writes
         )
-        return Encoded(without(records, refused), examples, refused)
+        return Encoded(without(records, refused), weighted(examples, records), refused)
 
     def notes(self) -> tuple[str, ...]:
         return self.template.remarks()

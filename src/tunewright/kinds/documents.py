@@ -13,7 +13,7 @@ from tunewright.core.outcomes import Judged, Likelihoods
 from tunewright.core.records import Record
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example, token_counts
+from tunewright.encoding import Example, token_counts, weighted
 from tunewright.encoding.documents import Masking, pieces, windows
 from tunewright.evaluation import Contender
 from tunewright.evaluation.ladders import RUNGS
@@ -92,7 +92,7 @@ class Documents(Base):
         else:
             before, after = borders_of(tokenizer)
             examples, refused = pieces(records, spans, limit=self.limit, before=before, after=after)
-        return Encoded(without(records, refused), examples, refused)
+        return Encoded(without(records, refused), weighted(examples, records), refused)
 
     def notes(self) -> tuple[str, ...]:
         if self.altered is None:

@@ -14,7 +14,7 @@ from tunewright.core.errors import DataError, Problem
 from tunewright.core.outcomes import Judged, Texts
 from tunewright.core.records import Record
 from tunewright.core.tensors import Facts
-from tunewright.encoding import Example, record_of, token_counts
+from tunewright.encoding import Example, record_of, token_counts, weighted
 from tunewright.encoding.chat import Supervise, TooLong, conversations, prompts
 from tunewright.encoding.sequences import aligned_sequences, causal_sequences
 from tunewright.evaluation import Contender
@@ -190,7 +190,7 @@ class Chat(Replies):
         gone = {one.id for one in unasked}
         refused = [*refused, *unasked]
         kept = [e for e in examples if record_of(e.id) not in gone]
-        return Encoded(without(records, refused), kept, refused, prompts=written)
+        return Encoded(without(records, refused), weighted(kept, records), refused, prompts=written)
 
     def asked(self, records: Sequence[Record]) -> list[Record]:
         def conversation(text: str) -> str:
@@ -239,7 +239,7 @@ class Sequences(Replies):
         gone = {one.id: one for one in (*refused, *unasked)}
         left = list(gone.values())
         return Encoded(
-            without(records, left), [e for e in examples if e.id not in gone], left,
+            without(records, left), weighted([e for e in examples if e.id not in gone], records), left,
             sum(e.full > len(e.tokens) for e in examples), [p for p in written if p.id not in gone],
         )  # fmt: skip
 

@@ -58,7 +58,8 @@ class Scores(Base):
         return self.bound.scale
 
     def encode(self, records: Sequence[Record], learn: bool = True) -> Encoded:
-        examples = encode(records, tokenizing(self.loaded.tokenizer), self.bound.target, self.limit)
+        bound = self.bound
+        examples = encode(records, tokenizing(self.loaded.tokenizer), bound.target, self.limit, bound.soft)
         return Encoded(list(records), examples, cut=sum(e.full > self.limit for e in examples))
 
     def facts(self, examples: Sequence[Example]) -> Facts:

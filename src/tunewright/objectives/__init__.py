@@ -1,6 +1,7 @@
 """What is minimised. Each member returns sums with a unit; none divides, none knows a model.
 
-`fits` says what an objective's targets are: a class, a set of labels, numbers, tokens, pairs or thumbs. One that holds
+`fits` says what an objective's targets are: a class, a set of labels, numbers, tokens, pairs or thumbs; `soft` whether a
+class may be unsure, a probability of each. One that holds
 another (`inner`) adds its own term to that one's.
 """
 
@@ -24,10 +25,10 @@ from tunewright.objectives.r_drop import RDrop
 from tunewright.objectives.relevance import Relevance
 from tunewright.objectives.simpo import SimPo
 from tunewright.objectives.unlikelihood import Unlikelihood
-from tunewright.objectives.wrapping import fingerprint, fitting, moved
+from tunewright.objectives.wrapping import fingerprint, fitting, moved, takes_soft
 
 __all__ = [
     "BinaryCrossEntropy", "BradleyTerry", "ConfidencePenalty", "CrossEntropy", "Custom", "Diversity", "Dpo",
     "FactualConsistency", "Focal", "Huber", "Ipo", "Kto", "Mae", "MinimumRisk", "Mse", "Orpo", "RDrop", "Relevance",
-    "SimPo", "Unlikelihood", "fingerprint", "fitting", "moved",
+    "SimPo", "Unlikelihood", "fingerprint", "fitting", "moved", "takes_soft",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ class ConfidencePenalty(Wrapping):
     """`weight`: beta in the paper."""
 
     fits: ClassVar[tuple[Fits, ...]] = ("classes", "tokens")
+    soft: ClassVar[bool] = True
     inner: Any = component("objective", default=CrossEntropy())
     weight: Annotated[float, Ge(0)] = 0.1
 

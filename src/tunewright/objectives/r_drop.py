@@ -32,6 +32,7 @@ class RDrop(Wrapping):
     """`weight`: alpha in the paper."""
 
     fits: ClassVar[tuple[Fits, ...]] = ("classes", "tokens")
+    soft: ClassVar[bool] = True
     inner: Any = component("objective", default=CrossEntropy())
     weight: Annotated[float, Ge(0)] = 1.0
 

@@ -45,6 +45,12 @@ def fitting(objective: Any) -> tuple[Fits, ...]:
     return own if inner is None else tuple(kind for kind in own if kind in fitting(inner))
 
 
+def takes_soft(objective: Any) -> bool:
+    """Whether an objective and all that it holds can learn from targets that are not sure."""
+    inner = getattr(objective, "inner", None)
+    return bool(getattr(objective, "soft", False)) and (inner is None or takes_soft(inner))
+
+
 def moved(objective: Any, change: Callable[[str], str]) -> Any:
     """The objective, and all that it contains, with every path changed; its class names the fields in `paths`."""
     if objective is None:
