@@ -17,6 +17,7 @@ from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, TunewrightError, counted
 from tunewright.core.tensors import parameters_of, trainable
+from tunewright.data_models import models_of
 from tunewright.fitting import attached, rate_for, update_of
 from tunewright.identity import base_model, identify, placed, refuse_another
 from tunewright.kinds import Encoded, Kind, begin, refusals
@@ -144,7 +145,7 @@ def _owned(recipe: Recipe, base: Path, place: Found | None, folder: RunFolder) -
 
 def _prepared(recipe: Recipe, base: Path) -> data_side.Prepared:
     options = recipe.options(base)
-    return data_side.prepare(data_side.gather(options), options, recipe.seed)
+    return data_side.prepare(data_side.gather(options), options, recipe.seed, models_of(recipe, base))
 
 
 _OF_THE_CARD = (

@@ -87,6 +87,9 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     own = fingerprint(registry.build("objective", placed(recipe, base).objective))
     if own is not None:
         asked = hashlib.sha256(f"{asked}{own}".encode()).hexdigest()
+    if options.division.manifest is not None:
+        frozen = sorted(data_side.frozen(Path(options.division.manifest)).items())
+        asked = hashlib.sha256(f"{asked}{frozen}".encode()).hexdigest()
     return Identity(asked, *found.fingerprint(), inputs)
 
 
@@ -167,17 +170,21 @@ def base_model(recipe: Recipe, base: Path) -> str:
 def absolute(recipe: Recipe, base: Path, found: Found) -> Recipe:
     """The recipe as it can be read from everywhere: files and a model's folder by their whole paths."""
     options = recipe.options(base)
-    data = recipe.data.model_copy(update={role: getattr(options, role) for role in ROLES})
+    data = _absolute(recipe.data, options)
     tasks = {}
     for name, part in recipe.parts().items() if recipe.task == "multitask" else ():
         there = part.options(base)
         own = recipe.tasks[name]
-        own_data = own.data.model_copy(update={role: getattr(there, role) for role in ROLES})
-        tasks[name] = own.model_copy(update={"data": own_data})
+        tasks[name] = own.model_copy(update={"data": _absolute(own.data, there)})
     model = recipe.model
     if found.local and model.name not in CATALOGUE:
         model = model.model_copy(update={"name": str(Path(str(found.place)).resolve())})
     return recipe.model_copy(update={"data": data, "tasks": tasks, "model": model})
+
+
+def _absolute(data: Any, options: data_side.Options) -> Any:
+    split = data.split.model_copy(update={"manifest": options.division.manifest})
+    return data.model_copy(update={**{role: getattr(options, role) for role in ROLES}, "split": split})
 
 
 def as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:

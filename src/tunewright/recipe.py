@@ -22,11 +22,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError, closest, listed
-from tunewright.data import Columns, Form, Options, Shares
+from tunewright.data import Options
+from tunewright.recipe_data import (
+    Bytes,
+    Count,
+    DataPart,
+    Part,
+    Real,
+    as_list,
+    data_problems,
+    number,
+    options_of,
+    path_like,
+    step_problems,
+)
 from tunewright.recipe_several import alone, placed_in, shared
 from tunewright.recipe_several import problems as several_problems
 from tunewright.recipe_task import filled, lacking, misfits
@@ -36,95 +49,7 @@ if TYPE_CHECKING:
     from tunewright.core.tensors import Adaptation
 
 
-def _list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else () if value is None else value
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-4 as a text; a person means a number."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value.strip()):
-        return float(value)
-    return value
-
-
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30,
-          "tib": 2**40}  # fmt: skip
-
-
-def _bytes(value: Any) -> Any:
-    """A text such as 2GB as a number of bytes."""
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
-    if found is None or found.group(2) not in _UNITS:
-        raise ValueError("a number of bytes such as 2GB or 500MB")
-    return round(float(found.group(1)) * _UNITS[found.group(2)])
-
-
-def _path(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a path without a NUL character")
-    return value
-
-
-Files = Annotated[tuple[Annotated[str, AfterValidator(_path)], ...], BeforeValidator(_list)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Count = Annotated[int, Ge(1), Le(2**40)]
-Real = BeforeValidator(_number)
-Bytes = Annotated[int, BeforeValidator(_bytes), Ge(0), Le(2**60)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SharesPart(_Part):
-    """What share of the rows is held out, where no file is given for a split."""
-
-    validation: Annotated[float, Ge(0), Lt(1)] = 0.1
-    test: Annotated[float, Ge(0), Lt(1)] = 0.1
-
-
-class DataPart(_Part):
-    """Files and columns, and what is done with labels, duplicates, conflicts and splits.
-
-    `label` names several columns for several targets of a regression, or for 0/1 columns of several labels; `separator`
-    is what stands between several labels in one column (found out where it is left out). Conversations and documents
-    are recognised without columns: where these are named, they hold the prompt and the reply, or the document.
-
-    `conversation` is the form of the rows; `system` stands before every conversation that has no system prompt;
-    `supervise` says whether all of the assistant's turns are learnt or the last alone; `too_long` what becomes of a
-    conversation that does not fit: it is dropped, or its leading turns are; `prefix` stands before every source.
-    """
-
-    train: Annotated[Files, Field(min_length=1)] = ()
-    text: str | None = None
-    label: Names = ()
-    conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
-    system: str | None = None
-    supervise: Literal["all", "last"] = "all"
-    too_long: Literal["drop", "split_turns"] = "drop"
-    prefix: str = ""
-    separator: str | None = None
-    pair: str | None = None
-    validation: Files = ()
-    test: Files = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll", "text"] | None = None
-    header: bool | None = None
-    delimiter: str | None = None
-    encoding: str | None = None
-    label_map: dict[str, str] = {}
-    shares: SharesPart = SharesPart()
-    conflicts: Literal["drop", "majority", "keep"] = "drop"
-    duplicates: bool = True
-    limit: Annotated[int, Ge(10), Le(2**40)] | None = None
-
-    @field_serializer("label")
-    def _one(self, label: tuple[str, ...]) -> str | list[str] | None:
-        return None if not label else label[0] if len(label) == 1 else list(label)
-
-
-class ModelPart(_Part):
+class ModelPart(Part):
     """The base model: a name in the catalogue, a folder, or a Hub id (the only case that may download).
 
     `weights: random` takes its architecture and tokenizer alone.
@@ -139,7 +64,7 @@ class ModelPart(_Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class StopPart(_Part):
+class StopPart(Part):
     """Early stopping: after `patience` validations without a better `metric`; None never stops early.
 
     A metric that is left out is the task's.
@@ -150,7 +75,7 @@ class StopPart(_Part):
     least: Annotated[float, Ge(0), Real] = 0.0
 
 
-class TrunkPart(_Part):
+class TrunkPart(Part):
     """What becomes of the output of frozen layers that lie below everything that learns: it is the same in every epoch.
 
     `memory` keeps it for this training, `disk` in `folder` (the cache folder of the user where it is left out) for later
@@ -160,10 +85,10 @@ class TrunkPart(_Part):
 
     keep: Literal["auto", "memory", "disk", "off"] = "auto"
     limit: Bytes = 2 * 10**9
-    folder: Annotated[str, AfterValidator(_path)] | None = None
+    folder: Annotated[str, AfterValidator(path_like)] | None = None
 
 
-class TrainingPart(_Part):
+class TrainingPart(Part):
     """How much is learnt, in what order and how fast."""
 
     epochs: Annotated[float, Gt(0), Le(1e6)] = 3.0
@@ -172,7 +97,7 @@ class TrainingPart(_Part):
     micro_tokens: Count = 8192
     steps: Count | None = None
     rate: Annotated[float, Gt(0), Real] | Literal["auto"] = "auto"
-    schedule: Any = {"linear": {"warmup": 0.06}}
+    schedule: Any = Field(default={"linear": {"warmup": 0.06}})
     update: Any = "adamw"
     clip: Annotated[float, Gt(0), Real] | None = 1.0
     sampler: Any = "shuffle"
@@ -183,7 +108,7 @@ class TrainingPart(_Part):
     trunk: TrunkPart = TrunkPart()
 
 
-class GenerationPart(_Part):
+class GenerationPart(Part):
     """How replies are written where texts are judged: greedily, by sampling, or by beam search.
 
     `items` are so many of the test items, chosen by keyed hash; None for all. A reply ends at one of the `stop` texts,
@@ -200,10 +125,10 @@ class GenerationPart(_Part):
     top_p: Annotated[float, Gt(0), Le(1), Real] = 1.0
     repetition_penalty: Annotated[float, Gt(0), Real] = 1.0
     no_repeat_ngram: Annotated[int, Ge(0)] = 0
-    stop: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
+    stop: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()
 
 
-class EvaluationPart(_Part):
+class EvaluationPart(Part):
     """What the tuned model is compared with, by which metric (the task's, where it is left out), and how sure one wants
     to be. `transfer`: of several tasks, whether each is trained alone too, and compared."""
 
@@ -220,7 +145,7 @@ Single = Literal[
 ]  # fmt: skip
 
 
-class TaskPart(_Part):
+class TaskPart(Part):
     """One of several tasks: its rows, what is minimised, and its `weight` in the loss; by what it is judged, and beside
     what (the task's own, where these are left out)."""
 
@@ -232,14 +157,14 @@ class TaskPart(_Part):
     baselines: tuple[str, ...] | None = None
 
 
-class MixingPart(_Part):
+class MixingPart(Part):
     """How several tasks come together: what each weighs in the loss, and how many of the examples are its own."""
 
     weights: Any = "fixed"
     sampler: Any = "proportional"
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """Everything about a run, as `parse` makes it: what depends on the task is filled in there."""
 
     task: Literal[
@@ -247,7 +172,7 @@ class Recipe(_Part):
         "preference", "reward", "multitask",
     ] = "classification"  # fmt: skip
     data: DataPart = DataPart()
-    tasks: dict[str, TaskPart] = {}
+    tasks: dict[str, TaskPart] = Field(default={})
     mixing: MixingPart | None = None
     model: ModelPart
     adaptation: Any = "full"
@@ -256,7 +181,7 @@ class Recipe(_Part):
     evaluation: EvaluationPart = EvaluationPart()
     generation: GenerationPart | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
-    folder: Annotated[str, AfterValidator(_path)] | None = None
+    folder: Annotated[str, AfterValidator(path_like)] | None = None
 
     def dump(self) -> dict[str, Any]:
         """The recipe as plain values with every default written out, components included."""
@@ -274,6 +199,8 @@ class Recipe(_Part):
         else:
             value["evaluation"].pop("transfer")
             value["objective"] = registry.dump(registry.build("objective", self.objective))
+        for one in value["tasks"].values() if several else [value]:
+            one["data"]["steps"] = [registry.dump(registry.build("step", spec)) for spec in one["data"]["steps"]]
         value["adaptation"] = registry.dump(registry.build("adaptation", self.adaptation))
         for name in ("schedule", "update", "sampler"):
             value["training"][name] = registry.dump(registry.build(name, getattr(self.training, name)))
@@ -307,6 +234,7 @@ class Recipe(_Part):
             value.pop(name)
         for name in ("train", "validation", "test"):
             value["data"].pop(name)
+        value["data"]["split"].pop("manifest")
         for name in ("name", "revision"):
             value["model"].pop(name)
         value["training"].pop("trunk")
@@ -319,32 +247,13 @@ class Recipe(_Part):
 
     def options(self, base: Path = Path()) -> Options:
         """The data side's options, with paths made absolute from `base`."""
-        d = self.data
-
-        def placed(paths: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(str((base / Path(p).expanduser()).resolve()) for p in paths)
-
-        return Options(
-            train=placed(d.train),
-            columns=Columns(d.text, d.label[0] if len(d.label) == 1 else d.label or None, d.pair),
-            task=self.task,
-            separator=d.separator,
-            validation=placed(d.validation),
-            test=placed(d.test),
-            form=Form(format=d.format, header=d.header, delimiter=d.delimiter, encoding=d.encoding),
-            label_map=d.label_map,
-            shares=Shares(d.shares.validation, d.shares.test),
-            conflicts=d.conflicts,
-            duplicates=d.duplicates,
-            limit=d.limit,
-            conversation=d.conversation,
-            system=d.system,
-        )
+        return options_of(self.task, self.data, base)
 
 
 def families() -> None:
     """Imports every family, so that its members are registered."""
     import tunewright.adaptations
+    import tunewright.data.steps
     import tunewright.metrics
     import tunewright.mixing
     import tunewright.objectives
@@ -385,14 +294,11 @@ def parse(value: Any, where: str = "recipe") -> Recipe:
             registry.build(place.rsplit(".", 1)[-1], _numbers(spec), place)
         except RecipeError as error:
             problems += error.problems
+    problems += step_problems(value.get("data"))
     problems += lacking(value)
     if recipe is not None:
         problems += misfits(recipe)
-        shares = recipe.data.shares
-        if shares.validation + shares.test >= 1:
-            problems.append(
-                Problem(where="data.shares", found=f"{shares.validation} + {shares.test}", allowed="together below 1")
-            )
+        problems += data_problems(recipe.data)
     if problems or recipe is None:
         raise RecipeError(*problems)
     tidy = {"adaptation": _numbers(recipe.adaptation), "objective": _numbers(recipe.objective)}
@@ -446,7 +352,7 @@ def _numbers(value: Any) -> Any:
         return {k: _numbers(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_numbers(v) for v in value]
-    return _number(value)
+    return number(value)
 
 
 def _problem(detail: Any) -> Problem:

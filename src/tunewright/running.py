@@ -19,6 +19,7 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, Interrupted, Problem, RunDamaged, TunewrightError, counted
 from tunewright.core.records import Record
 from tunewright.core.tensors import Report, parameters_of
+from tunewright.data_models import models_of
 from tunewright.encoding import Refused
 from tunewright.evaluation import Contender, gather, write_evidence
 from tunewright.evaluation import predictions as predictions_files
@@ -186,7 +187,9 @@ class _Job:
 
     def read(self) -> data_side.Prepared:
         """The data from their files."""
-        prepared = data_side.prepare(data_side.gather(self.options), self.options, self.recipe.seed)
+        prepared = data_side.prepare(
+            data_side.gather(self.options), self.options, self.recipe.seed, models_of(self.recipe, self.base)
+        )
         _enough(prepared.splits, self.recipe.task)
         return prepared
 

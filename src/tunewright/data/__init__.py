@@ -11,19 +11,25 @@ split because the data grew.
 from tunewright.data.card import card, defect_title
 from tunewright.data.columns import Guess, guess
 from tunewright.data.files import load, load_records, set_aside, write
-from tunewright.data.options import Options, Shares
-from tunewright.data.prepare import Defect, Prepared, answers, prepare
+from tunewright.data.manifest import read as frozen
+from tunewright.data.options import Division, Options, Shares
+from tunewright.data.prepare import Defect, Labelled, Prepared, answers, labelled, prepare
 from tunewright.data.reading import content, gather, read, read_batches
 from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
+from tunewright.data.steps import NO_MODELS, Models
 from tunewright.data.targets import FINDS_COLUMNS, Target, target_of
 
 __all__ = [
     "FINDS_COLUMNS",
+    "NO_MODELS",
     "Columns",
     "Defect",
+    "Division",
     "FileFacts",
     "Form",
     "Guess",
+    "Labelled",
+    "Models",
     "Options",
     "Prepared",
     "Row",
@@ -35,8 +41,10 @@ __all__ = [
     "card",
     "content",
     "defect_title",
+    "frozen",
     "gather",
     "guess",
+    "labelled",
     "load",
     "load_records",
     "prepare",

@@ -27,6 +27,8 @@ _DEFECTS = {
     "number_conflict_kept": ("The same text with different numbers", "kept, as the recipe says"),
     "duplicate": ("Exact duplicates", "the later copies were left out"),
     "leaked": ("Copies of rows of another split", "the copy in the training data was left out"),
+    "leaked_near": ("Near copies of rows of another split", "the copy in the training data was left out"),
+    "bridges_splits": ("New rows near rows of two splits of the manifest", "left out"),
     "over_limit": ("Rows over the limit of the recipe", "left out"),
     "not_utf8": ("Rows that are not UTF-8", "set aside"),
     "nul_byte": ("Rows with a NUL byte", "set aside"),

@@ -83,18 +83,28 @@ def drop_duplicates(drafts: list[Draft], journal: Journal) -> list[Draft]:
 
 
 def remove_leaked(splits: Mapping[str, list[Draft]], journal: Journal) -> dict[str, list[Draft]]:
-    """Take the copies of test rows out of validation and train, and those of validation rows out of train."""
+    """Take the copies of test rows out of validation and train, and those of validation rows out of train.
+
+    Near copies too, where a step has found clusters: files given for splits, a manifest and a split by time may part one.
+    """
     held: dict[str, Draft] = {}
+    clusters: dict[str | None, Draft] = {}
     left: dict[str, list[Draft]] = defaultdict(list)
     for name in sorted(splits, key=lambda name: -_RANK[name]):
         for draft in splits[name]:
             copy = held.get(draft.key)
-            if copy is None:
+            near = clusters.get(draft.cluster) if copy is None and draft.cluster is not None else None
+            if copy is None and near is None:
                 left[name].append(draft)
-                continue
-            where = f"same as {copy.source.file}, line {copy.source.line}, in {copy.split}"
-            journal.note("leakage", "leaked", "leaked", draft, where)
-        held.update((draft.key, draft) for draft in splits[name] if name != "train")
+            elif copy is not None:
+                where = f"same as {copy.source.file}, line {copy.source.line}, in {copy.split}"
+                journal.note("leakage", "leaked", "leaked", draft, where)
+            elif near is not None:
+                where = f"near copy of {near.source.file}, line {near.source.line}, in {near.split}"
+                journal.note("leakage", "leaked", "leaked_near", draft, where)
+        if name != "train":
+            held.update((draft.key, draft) for draft in splits[name])
+            clusters.update((draft.cluster, draft) for draft in splits[name] if draft.cluster is not None)
     entered = sum(len(rows) for rows in splits.values())
     done = {name: left[name] for name in splits}
     journal.close("leakage", entered, sum(len(rows) for rows in done.values()))

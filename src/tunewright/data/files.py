@@ -30,6 +30,7 @@ def write(prepared: Prepared, folder: Path) -> None:
         "unlabelled": (record.as_json() for record in prepared.unlabelled),
         "quarantine": (row.as_json() for row in prepared.quarantined),
         "ledger": (_event(event) for event in prepared.ledger.events),
+        "manifest": ({"key": key, "split": split} for key, split in sorted(prepared.manifest.items())),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

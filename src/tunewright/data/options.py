@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tunewright.data.rows import AS_FOUND, Columns, Form
+from tunewright.data.steps.mojibake import Mojibake
+from tunewright.data.steps.strip import Strip
+
+STANDARD = (Mojibake(), Strip())
+"""What is done to texts where nothing else is said: nothing that a reader would miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,29 @@ class Shares:
             raise ValueError(f"shares of {self.validation} and {self.test}: each from 0, together below 1")
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How rows are divided into splits.
+
+    `by` is what stays together: rows of one content or cluster, rows of one group, or rows of one time, the latest of which
+    are held out. `stratify` evens the classes' shares out, at the price that rows added later may move old ones. With
+    `folds` the rows are cut into so many parts and part `fold` is the test split. `manifest` is a file that says where rows
+    of an earlier division were: they stay there.
+    """
+
+    by: Literal["content", "group", "time"] = "content"
+    stratify: bool = False
+    folds: int | None = None
+    fold: int = 0
+    manifest: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.folds is not None and not 0 <= self.fold < self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds}: from 0 to {self.folds - 1}")
+        if self.by == "time" and (self.folds is not None or self.stratify):
+            raise ValueError("a split by time has neither folds nor strata: the latest rows are held out")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Files, columns, and what is done with labels, duplicates, conflicts and splits.
@@ -31,6 +59,8 @@ class Options:
     keeps the rows of the most frequent label (a tie is set aside; of numbers one row stays, with the median),
     `keep` keeps all. `duplicates` drops later copies. `limit` is the number of rows to use, chosen
     by keyed hash; rows of files given for validation or test do not count.
+
+    `steps` are what is done to texts and rows in this order (`tunewright.data.steps`); `division` says how they are divided.
 
     Of conversations and preferences: `conversation` is the form of the rows, `system` a system prompt for those without
     one. Which replies are learnt and what stands before a source is said when they are encoded.
@@ -50,3 +80,5 @@ class Options:
     limit: int | None = None
     conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
     system: str | None = None
+    steps: tuple[Any, ...] = STANDARD
+    division: Division = Division()

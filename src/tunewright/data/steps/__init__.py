@@ -2,6 +2,34 @@
 
 from tunewright.data.steps import mojibake as mojibake
 from tunewright.data.steps import strip as strip
-from tunewright.data.steps.protocol import PHASES, Edit, Encode, Perplexity, Phase, Room, RowStep, TextStep, Write
+from tunewright.data.steps.protocol import (
+    NO_MODELS,
+    PHASES,
+    Described,
+    Edit,
+    Encode,
+    Models,
+    Need,
+    Perplexity,
+    Phase,
+    Room,
+    RowStep,
+    TextStep,
+    Write,
+)
 
-__all__ = ["PHASES", "Edit", "Encode", "Perplexity", "Phase", "Room", "RowStep", "TextStep", "Write"]
+__all__ = [
+    "NO_MODELS",
+    "PHASES",
+    "Described",
+    "Edit",
+    "Encode",
+    "Models",
+    "Need",
+    "Perplexity",
+    "Phase",
+    "Room",
+    "RowStep",
+    "TextStep",
+    "Write",
+]

@@ -3,6 +3,7 @@
 | phase | is given | hands back |
 |---|---|---|
 | texts | a batch of texts, of whatever rows | for each an Edit, or None where nothing is to be done |
+| labels | all rows with what their annotators said, before conflicts are settled | rows with the label that is believed |
 | rows | all labelled rows, before they are split | the rows that stay; may give labels, clusters, weights, flags |
 | train | the rows of the train split alone | the rows that are trained on, new ones among them |
 
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 from tunewright.data.journal import Draft, Journal
 from tunewright.data.targets.protocol import Target
 
-Phase = Literal["texts", "rows", "train"]
-PHASES: tuple[Phase, ...] = ("texts", "rows", "train")
+Phase = Literal["texts", "labels", "rows", "train"]
+PHASES: tuple[Phase, ...] = ("texts", "labels", "rows", "train")
+Need = Literal["encode", "write", "perplexity"]
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to vectors (N, D) of length one."""
@@ -47,22 +49,47 @@ class Edit(NamedTuple):
     refused: str = ""
 
 
+@dataclass(frozen=True)
+class Models:
+    """Models that the recipe names for the data side (`data.models`); None where it names none."""
+
+    encode: Encode | None = None
+    write: Write | None = None
+    perplexity: Perplexity | None = None
+
+
+NO_MODELS = Models()
+
+
 @dataclass
 class Room:
     """What a step of rows works with: the book, the kind of answer, the seed, and models that the recipe names.
 
-    `encode`, `write` and `perplexity` are None where the recipe names none; a step that needs one is refused when the
-    recipe is read (`needs`). `found` takes what a step found out, by its name, for the card; plain values.
+    A step whose `needs` the recipe does not name is refused when the recipe is read. `held` are the rows of validation and
+    test and `unlabelled` those without a label, for steps of train: to be looked at, never to be changed. `found` takes
+    what a step found out, by its name, for the card; plain values.
     """
 
     journal: Journal
     target: Target
     seed: int
     base: Path = Path()
-    encode: Encode | None = None
-    write: Write | None = None
-    perplexity: Perplexity | None = None
+    models: Models = NO_MODELS
+    held: Sequence[Draft] = ()
+    unlabelled: Sequence[Draft] = ()
     found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encode(self) -> Encode | None:
+        return self.models.encode
+
+    @property
+    def write(self) -> Write | None:
+        return self.models.write
+
+    @property
+    def perplexity(self) -> Perplexity | None:
+        return self.models.perplexity
 
 
 @runtime_checkable
@@ -82,7 +109,7 @@ class RowStep(Protocol):
     """A step over all rows, or over those of train. Closes its stage in the journal."""
 
     phase: ClassVar[Phase]
-    needs: ClassVar[tuple[Literal["encode", "write", "perplexity"], ...]] = ()
+    needs: ClassVar[tuple[Need, ...]] = ()
 
     def __call__(self, drafts: list[Draft], room: Room) -> list[Draft]: ...
 

@@ -1,0 +1,41 @@
+"""The models that steps of the data side work with, as the recipe names them under `data.models`; opened when first asked.
+
+`encoder` makes vectors of texts, `language` says how likely they are, `writer` writes: a folder or an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tunewright.data import NO_MODELS, Models
+from tunewright.recipe import Recipe
+
+
+def models_of(recipe: Recipe, base: Path) -> Models:
+    """What the recipe names; paths are relative to `base`.
+
+    A name that leads nowhere is told when a step first asks.
+    """
+    asked = recipe.data.models
+    if asked is None:
+        return NO_MODELS
+    return Models(encode=None if asked.encoder is None else _late(lambda: _encoder(asked.encoder or "", base)))
+
+
+def _late(make: Callable[[], Callable[[Sequence[str]], Any]]) -> Callable[[Sequence[str]], Any]:
+    """A function over texts that is made at its first call."""
+    made = cache(make)
+
+    def late(texts: Sequence[str]) -> Any:
+        return made()(texts)
+
+    return late
+
+
+def _encoder(name: str, base: Path) -> Callable[[Sequence[str]], Any]:
+    from tunewright.models.embedding import encoder
+
+    return encoder(name, base)
