@@ -18,7 +18,7 @@ from tunewright.core.errors import DataError, RunDamaged, StorageError
 from tunewright.core.records import Record, Source
 from tunewright.data import Columns, Options, Prepared, Row, Rows, Shares, gather, load, prepare, write
 from tunewright.data.card import card
-from tunewright.data.clean import repairer
+from tunewright.data.steps.mojibake import repairer
 
 COLUMNS = Columns("text", "label")
 
@@ -154,7 +154,7 @@ def test_files_are_written_whole_and_read_back(tmp_path: Path) -> None:
     write(done, tmp_path / "data")
     assert {p.name for p in (tmp_path / "data").iterdir()} == {
         "train.jsonl", "validation.jsonl", "test.jsonl", "unlabelled.jsonl", "quarantine.jsonl", "ledger.jsonl",
-        "ledger.json", "card.json",
+        "ledger.json", "card.json", "manifest.jsonl",
     }  # fmt: skip
     assert load(tmp_path / "data") == {name: list(part) for name, part in done.splits.items()}
     assert "好" in (tmp_path / "data" / "unlabelled.jsonl").read_text("utf-8")

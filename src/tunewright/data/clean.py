@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunewright.data.journal import Draft, Journal
 
+
 def drop_empty(drafts: list[Draft], journal: Journal) -> list[Draft]:
     """Drop rows without a text, or without a second text where a column for it is read."""
     left = []
