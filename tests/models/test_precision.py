@@ -83,3 +83,22 @@ def test_what_the_processor_says(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
     assert precision.bfloat16_is_native.__wrapped__() is expected  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("maker", "instruction", "tiles", "native"),
+    [
+        ("AMD EPYC", True, False, True),
+        ("Intel Xeon", True, True, True),
+        ("Intel Xeon", True, False, False),  # a virtual machine that hides AMX: half the rate of float32
+        ("AMD EPYC", False, False, False),
+    ],
+)
+def test_bfloat16_where_its_products_are_the_faster_ones(
+    maker: str, instruction: bool, tiles: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": maker}, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instruction)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert precision.bfloat16_is_native.__wrapped__("cpu") is native
