@@ -1,7 +1,7 @@
 """The command line: verbs, a recipe, `--set key=value`. Nothing heavy is imported before it is needed.
 
 Exit codes: 0 well, 1 a check of `selftest` failed, 2 recipe or option, 3 data, 4 model, 5 memory, 6 run, 7 storage, 8 not finite,
-130 interrupted.
+9 a gate on data is red, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunewright import cli_models
+from tunewright import cli_data, cli_models
 from tunewright.core.errors import TunewrightError, counted
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(no_args_is_help=True, help="Past runs: list, show, diff.", rich_markup_mode=None)
 app.add_typer(runs_app, name="runs")
+app.add_typer(cli_data.app, name="data")
 
 Changes = Annotated[list[str], typer.Option("--set", help="Change the recipe: training.epochs=1. May be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]

@@ -90,7 +90,9 @@ class Record:
             value = getattr(self, name)
             if value is not None:
                 row[name] = value
-        row["source"] = {"file": self.source.file, "line": self.source.line, "offset": self.source.offset}
+        row["source"] = {
+            "file": self.source.file, "line": self.source.line, "offset": self.source.offset, "length": self.source.length,
+        }  # fmt: skip
         return row
 
 

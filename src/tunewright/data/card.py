@@ -81,8 +81,12 @@ _DEFECTS = {
 def card(prepared: Prepared) -> dict[str, Any]:
     """The card as plain values."""
     lengths = np.array([len(record.text) for part in prepared.splits.values() for record in part] or [0])
+    stages = prepared.ledger.as_json()["stages"]
     return {
         "rows": sum(map(len, prepared.splits.values())),
+        "entered": stages[0]["in"] if stages else 0,
+        "files": [facts.as_json() for facts in prepared.files],
+        "stages": stages,
         "length": {
             "unit": "characters",
             "median": float(np.median(lengths)),
@@ -94,9 +98,21 @@ def card(prepared: Prepared) -> dict[str, Any]:
             **{name: {"rows": len(part)} for name, part in prepared.splits.items()},
             "method": prepared.method,
         },
+        "parted_clusters": _parted(prepared),
+        "found": dict(prepared.found),
         "defects": [_defect(prepared, code) for code in sorted(prepared.defects, key=_rank)],
         "notes": [*prepared.notes, *(str(warning) for warning in prepared.warnings)],
     }
+
+
+def _parted(prepared: Prepared) -> int:
+    """How many clusters of near copies lie in more than one split: none, unless a stage is broken."""
+    seen: dict[str, set[str]] = {}
+    for name, part in prepared.splits.items():
+        for record in part:
+            if record.cluster is not None:
+                seen.setdefault(record.cluster, set()).add(name)
+    return sum(len(splits) > 1 for splits in seen.values())
 
 
 def _rank(code: str) -> tuple[int, str]:

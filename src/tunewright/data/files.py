@@ -111,7 +111,7 @@ def _record(row: Mapping[str, Any]) -> Record:
         row["id"],
         row["text"],
         row["label"],
-        Source(place["file"], place["line"], place.get("offset", 0)),
+        Source(place["file"], place["line"], place.get("offset", 0), place.get("length", 0)),
         row.get("pair"),
         row.get("split"),
         tuple(row.get("flags", ())),
@@ -135,6 +135,7 @@ def _event(event: Event) -> dict[str, Any]:
         "file": event.source.file,
         "line": event.source.line,
         "offset": event.source.offset,
+        "length": event.source.length,
         "detail": event.detail,
     }
 

@@ -70,7 +70,9 @@ class Quarantined:
 
     def as_json(self) -> dict[str, Any]:
         """The row as plain values: those of a record, with the reason."""
-        source = {"file": self.source.file, "line": self.source.line, "offset": self.source.offset}
+        source = {
+            "file": self.source.file, "line": self.source.line, "offset": self.source.offset, "length": self.source.length,
+        }  # fmt: skip
         empty = {"id": None, "text": None, "label": None, "source": source}
         row = self.record.as_json() if self.record else empty
         return {**row, "reason": self.reason, "detail": self.detail}
