@@ -1,7 +1,16 @@
 """Steps of the data side, in one file each; importing this registers them."""
 
+from tunewright.data.steps import control_characters as control_characters
+from tunewright.data.steps import han as han
+from tunewright.data.steps import hashtags as hashtags
+from tunewright.data.steps import html as html
+from tunewright.data.steps import mentions as mentions
 from tunewright.data.steps import mojibake as mojibake
 from tunewright.data.steps import strip as strip
+from tunewright.data.steps import unicode as unicode
+from tunewright.data.steps import urls as urls
+from tunewright.data.steps import white_space as white_space
+from tunewright.data.steps import width as width
 from tunewright.data.steps.protocol import (
     NO_MODELS,
     PHASES,

@@ -93,6 +93,7 @@ def clean_texts(steps: Sequence[TextStep], texts: Sequence[str], rows: Sequence[
     entries: list[Entry] = []
     gone, flags = set[int](), dict[int, tuple[str, ...]]()
     for place, step in enumerate(steps):
+        quoted = None if isinstance(step, Masks) else masks
         whole = rows is not None and getattr(step, "whole", False)
         left = (
             range(len(now))
@@ -109,7 +110,7 @@ def clean_texts(steps: Sequence[TextStep], texts: Sequence[str], rows: Sequence[
             if not whole:
                 now[i] = edit.text
         for row, edits in found.items():
-            entries.append(_entry(row, place, step, edits, masks))
+            entries.append(_entry(row, place, step, edits, quoted))
             new = [flag for _, edit in edits for flag in edit.flags]
             if new:
                 flags[row] = tuple(dict.fromkeys([*flags.get(row, ()), *new]))
@@ -157,13 +158,15 @@ def _joined(texts: Sequence[str], rows: Sequence[int], left: Iterable[int]) -> I
         yield first, "\n".join(parts)
 
 
-def _entry(row: int, place: int, step: TextStep, edits: list[tuple[str, Edit]], masks: Callable[[str], str]) -> Entry:
+def _entry(
+    row: int, place: int, step: TextStep, edits: list[tuple[str, Edit]], masks: Callable[[str], str] | None
+) -> Entry:
     refused = next((edit for _, edit in edits if edit.refused), None)
     if refused is not None:
         return Entry(row, place, "dropped", refused.refused, refused.detail)
     details = list(dict.fromkeys(edit.detail for _, edit in edits if edit.detail))
     changed = [(before, edit.text) for before, edit in edits if edit.text != before]
-    if changed and not isinstance(step, Masks):
+    if changed and masks is not None:
         details.append(difference(masks(changed[0][0]), masks(changed[0][1])))
     reason = step.reason if changed else f"{step.reason}_flagged"
     return Entry(row, place, "changed", reason, "; ".join(detail for detail in details if detail))
