@@ -82,6 +82,7 @@ def test_what_the_processor_says(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(precision, "_maker", lambda: "AMD EPYC")
     assert precision.bfloat16_is_native.__wrapped__() is expected  # type: ignore[attr-defined]
 
 
