@@ -1,7 +1,9 @@
 """Which texts are near copies of others: Jaccard's index of their shingles, exact, by a prefix filter.
 
-Shingles are three words in a row of a spaced script and two characters of Chinese, of the folded text; a text of fewer is one
-shingle. Two sets with an index of at least t share one of the |S| - ceil(t |S|) + 1 first of their shingles in any fixed order
+Shingles are the words of the folded text and the pairs of neighbouring ones, Chinese by the character: one word of eleven
+changed leaves an index of 0.75, where runs of three words would leave 0.54.
+
+Two sets with an index of at least t share one of the |S| - ceil(t |S|) + 1 first of their shingles in any fixed order
 (Bayardo et al. 2007, "Scaling Up All Pairs Similarity Search"), so only those are indexed and looked up; every hit is then
 counted out. Cost: some 30 microseconds a text. This is for asking of children; the duplicates of a whole set are found
 elsewhere.
@@ -9,6 +11,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -54,8 +57,6 @@ class Near:
 
 
 def shingles(text: str) -> frozenset[str]:
-    """The shingles of a text: three words in a row, or two characters where one of them is Chinese."""
-    words = pieces(folded(text))
-    wide = 2 if any(word[0] > "\u2e7f" for word in words) else 3
-    found = frozenset(" ".join(words[i : i + wide]) for i in range(len(words) - wide + 1))
-    return found or frozenset([" ".join(words) or folded(text)])
+    """The words of a text and the pairs of neighbouring ones; a text without any is one shingle."""
+    words = pieces(folded(text)) or [folded(text)]
+    return frozenset([*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))])
