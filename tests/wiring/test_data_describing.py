@@ -125,7 +125,9 @@ def test_explain_follows_a_row_by_id_line_and_text(cli: Cli, source: Path, tmp_p
 
 def test_diff_names_what_came_went_moved_and_was_relabelled(cli: Cli, source: Path, tmp_path: Path) -> None:
     cli("data", "check", source, "--out", tmp_path / "a")
-    text = source.read_text(encoding="utf-8").replace(" 7,bad", " 7,good").replace("very fine service 9,", "a new text,")
+    text = (
+        source.read_text(encoding="utf-8").replace(" 7,bad", " 7,good").replace("very fine service 9,", "a new text,")
+    )
     (tmp_path / "other.csv").write_text(text, encoding="utf-8")
     cli("data", "check", tmp_path / "other.csv", "--out", tmp_path / "b")
     found = json.loads(cli("data", "diff", tmp_path / "a", tmp_path / "b", "--json").out)
