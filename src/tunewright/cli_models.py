@@ -24,6 +24,9 @@ def merge(
     run_folder: RunDir,
     into: Annotated[Path | None, typer.Option("--into", help="Where the model goes. Default: RUN/merged.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="float32, bfloat16 or float16.")] = "float32",
+    quantize: Annotated[
+        str | None, typer.Option("--quantize", help="Store the merged layers in nf4, fp4 or int8 (bitsandbytes).")
+    ] = None,
     base: Annotated[
         str, typer.Option("--base", help="For QLoRA: into plain or dequantized weights, or the nearer of both.")
     ] = "nearer",
@@ -42,8 +45,10 @@ def merge(
     """Put an adapter into plain weights, and prove that they say the same."""
     from tunewright.merging import merge as act
 
-    made = act(run_folder, into, task=task, precision=precision, base=base, rows=rows, limit=limit, tolerance=tolerance,
-               agreement=agreement)  # fmt: skip
+    made = act(
+        run_folder, into, task=task, precision=precision, quantize=quantize, base=base, rows=rows, limit=limit,
+        tolerance=tolerance, agreement=agreement,
+    )  # fmt: skip
     if as_json:
         _say({"folder": str(made.folder), **made.as_json()})
         return

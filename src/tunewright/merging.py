@@ -7,9 +7,8 @@ what merging and rounding did to the weights.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,17 +16,20 @@ from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged,
 from tunewright.core.files import storing, write_json
 from tunewright.core.outcomes import Judged
 from tunewright.evaluation.compare import Plan, compare
-from tunewright.evaluation.intervals import wilson
 from tunewright.heldout import Held, held
 from tunewright.kinds import Encoded, Kind, reopen
 from tunewright.kinds.likeness import alike
+from tunewright.merge_figures import LIMITS, Change, FewBits, Limits, Merged, Tried, exceeded, limits_of
 from tunewright.metrics import task_of
-from tunewright.models import folders
+from tunewright.models import folders, quantized_files
 from tunewright.models.forward import ModelForward
-from tunewright.models.likeness import Likeness, Side
+from tunewright.models.likeness import Side
+from tunewright.models.loading import auto_class
 from tunewright.models.merging import DTYPES, adapted, merged, opened, refuse_unmergeable, ways
 from tunewright.models.saving import CARD, Saved, card_of, open_saved, save
 from tunewright.predicting import part_of
+
+__all__ = ["FIGURES", "LIMITS", "Change", "Limits", "Merged", "merge"]
 
 FIGURES = "merge.json"
 BASES = ("plain", "dequantized", "nearer")
@@ -38,92 +40,13 @@ _EFFECT = 1e-8
 _OF_THE_FOLDER = ("version", "labels", "limit", "files", "adaptation")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a merge may change at most.
-
-    kl: mean KL divergence (base + adapter || merged), nats a unit. agreement: the share of decisions that stay; refused
-    where even the upper end of its 95% interval lies below. spread: the largest difference of numbers and rewards, in units
-    of their spread. lost: the KL divergence as a share of what the adapter itself changed (the divergence of base + adapter
-    from the base): rounding may swallow a small update whole and still look harmless by the other figures.
-    """
-
-    kl: float
-    agreement: float
-    spread: float
-    lost: float = 0.1
-
-
-LIMITS = {
-    "float32": Limits(1e-5, 0.999, 1e-3, 0.01),
-    "bfloat16": Limits(5e-3, 0.99, 0.05),
-    "float16": Limits(5e-3, 0.99, 0.05),
-}  # fmt: skip
-"""By the precision that the weights are saved in: what rounding explains, and no more."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A metric before and after, with what can be said of the difference; None where it cannot be compared."""
-
-    metric: str
-    before: float | None
-    after: float | None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One way of merging: how alike it is, and which share of what the adapter changed is lost (None: not known)."""
-
-    likeness: Likeness
-    change: Change
-    lost: float | None
-
-    @property
-    def distance(self) -> float:
-        """How far it is from base + adapter: the KL divergence, or the largest difference where there is none."""
-        found = self.likeness.largest if self.likeness.kl is None else self.likeness.kl
-        return found if math.isfinite(found) else math.inf
-
-    def as_json(self) -> dict[str, Any]:
-        """As in merge.json; what is no finite number is null."""
-        said = {**asdict(self.likeness), "agreement": self.likeness.agreement, "lost": self.lost}
-        low, high = _interval(self.likeness)
-        said = {**said, "agreement_low": low, "agreement_high": high, **asdict(self.change)}
-        return _finite(said)
-
-
-@dataclass(frozen=True)
-class Merged:
-    """A merged model: its `folder`, the way that was `chosen` of those `tried`, the `limits` that it kept, on which rows; `quantized`
-    says whether the adapter was trained on a quantized base."""
-
-    folder: Path
-    precision: str
-    chosen: str
-    tried: Mapping[str, Tried]
-    limits: Limits
-    source: str
-    items: int
-    quantized: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """As in merge.json."""
-        return {
-            "version": 1, "precision": self.precision, "chosen": self.chosen, "rows": self.source, "items": self.items,
-            "limits": _finite(asdict(self.limits)), "tried": {name: one.as_json() for name, one in self.tried.items()},
-        }  # fmt: skip
-
-
 def merge(
     run: str | Path,
     into: str | Path | None = None,
     *,
     task: str = "",
     precision: str = "float32",
+    quantize: str | None = None,
     base: str = "nearer",
     rows: str | Path | None = None,
     limit: int = ROWS,
@@ -137,6 +60,9 @@ def merge(
         into: where the merged model goes; `merged/` in the run's folder, or beside a model's, where this is left out.
         task: which, where the run is of several.
         precision: what the weights are saved in: float32, bfloat16 or float16.
+        quantize: nf4, fp4 or int8: the merged weights of the layers are stored in so few bits, as bitsandbytes and transformers
+            open them; what is left is in `precision`. The model is compared as it is opened here, and as plain
+            transformers opens it.
         base: into which weights an adapter on a quantized base is merged: the "plain" ones, the "dequantized" ones that it
             was trained on, or whichever comes "nearer" to base + adapter. Elsewhere there is the plain base alone.
         rows: a file with labelled rows to compare on; the run's test rows where this is left out.
@@ -149,7 +75,7 @@ def merge(
         RecipeError: there is nothing to merge, or what was learnt is no change of weights.
         RunDamaged: there is no tuned model, or something else lies where it shall go. DataError: there are no rows.
     """
-    _check_options(precision, base, limit, tolerance, agreement)
+    _check_options(precision, quantize, base, limit, tolerance, agreement)
     folder = part_of(Path(run), task)
     inside = (folder / "model").is_dir()
     place = folder / "model" if inside else folder
@@ -161,10 +87,10 @@ def merge(
                 where="--base", found="dequantized", allowed="plain: this adapter was not trained on a quantized base"
             )
         )
-    if not adapted(place) and card.get("stored", "float32") == precision:
+    if not adapted(place) and card.get("stored", "float32") == (quantize or precision):
         raise RecipeError(
-            Problem(where=f"merge {run}", found=f"its weights are plain already ({card['adaptation']}, {precision})",
-                    allowed="a model with an adapter, or another --precision to save it in",
+            Problem(where=f"merge {run}", found=f"its weights are plain already ({card['adaptation']}, {quantize or precision})",
+                    allowed="a model with an adapter, or another --precision or --quantize to save it in",
                     to_do=f"use {place} as it is: transformers and every server open it")
         )  # fmt: skip
     default = folder / "merged" if inside else folder.with_name(f"{folder.absolute().name}-merged")
@@ -172,29 +98,57 @@ def merge(
     check_target(target)
     saved = open_saved(place)
     told = held(folder, saved, None if rows is None else Path(rows), limit)
-    limits = _limits(precision, tolerance, agreement)
+    plain = precision if quantize is None else "float32"
+    limits = limits_of(plain, tolerance, agreement)
     with folders.beside(target) as stage:
         name = str(card["adaptation"])
         extra = {key: value for key, value in card.items() if key not in _OF_THE_FOLDER}
         run_of = str(told.run.absolute())
-        extra |= {"stored": precision, "run": run_of}
+        extra |= {"stored": plain, "run": run_of}
         tried = dict[str, Tried]()
         for way in ways(card) if base == "nearer" else [base]:
-            save(saved, merged(opened(place, way), precision), stage / way, adaptation_name=name, extra=extra)  # type: ignore[arg-type]
+            save(saved, merged(opened(place, way), plain), stage / way, adaptation_name=name, extra=extra)  # type: ignore[arg-type]
             tried[way] = _tried(saved, open_saved(stage / way), told)
-        way = min(tried, key=lambda one: tried[one].distance)
-        made = Merged(target, precision, way, tried, limits, told.source, len(told.records), len(ways(card)) > 1)
+        few = None if quantize is None else _few_bits(saved, stage, list(tried), told, quantize, precision,
+                                                      limits_of(quantize, tolerance, agreement))  # fmt: skip
+        way = min(tried, key=lambda one: tried[one].distance) if few is None else few.nearest
+        made = Merged(target, plain, way, tried, limits, told.source, len(told.records), len(ways(card)) > 1, few)
         if problems := exceeded(made, f"merge {run}"):
             raise ModelError(*problems)
-        _note(stage / way, made)
+        written = stage / (way if few is None else _in_few_bits(way))
+        _note(written, made)
         with storing(target):
-            folders.exchange(stage / way, target)
+            folders.exchange(written, target)
     return made
 
 
-def _finite(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What is no finite number is null: JSON knows no other."""
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in said.items()}
+def _in_few_bits(way: str) -> str:
+    return f"{way}-in-few-bits"
+
+
+def _few_bits(
+    saved: Saved, stage: Path, tried: Sequence[str], told: Held, kind: str, precision: str, limits: Limits
+) -> FewBits:  # fmt: skip
+    """Stores each merged model of `stage` in few bits, and opens it again, here and by plain transformers.
+
+    Which way is nearest may change by it: weights that stand on the levels of 4 bits, as the dequantized ones do, round
+    back to the same levels, and a small update is gone; from the plain ones it is not.
+    """
+    found = {}
+    for way in tried:
+        plain, place = open_saved(stage / way), stage / _in_few_bits(way)
+        model = quantized_files.quantize(plain.model, kind, DTYPES[precision], "--quantize")  # type: ignore[arg-type]
+        card = {key: value for key, value in plain.card.items() if key not in _OF_THE_FOLDER} | {"stored": kind}
+        save(saved, model, place, adaptation_name=str(plain.card["adaptation"]), extra=card, quantized=True)
+        here = open_saved(place)
+        made_for = auto_class(str(here.card.get("problem") or "single_label_classification"))
+        there = replace(here, model=quantized_files.opened_plainly(place, made_for))
+        found[way] = {"tunewright": _tried(saved, here, told), "transformers": _tried(saved, there, told)}
+    sizes = [
+        sum(p.stat().st_size for p in (stage / name).glob("*.safetensors"))
+        for name in (_in_few_bits(tried[0]), tried[0])
+    ]
+    return FewBits(kind, found, limits, *sizes)
 
 
 def _note(folder: Path, made: Merged) -> None:
@@ -204,15 +158,15 @@ def _note(folder: Path, made: Merged) -> None:
     write_json(folder / CARD, {**card, "merged": made.as_json()})
 
 
-def _limits(precision: str, tolerance: float | None, agreement: float | None) -> Limits:
-    limits = LIMITS[precision]
-    if tolerance is not None:
-        limits = replace(limits, kl=tolerance, spread=tolerance, lost=math.inf)
-    return limits if agreement is None else replace(limits, agreement=agreement)
-
-
-def _check_options(precision: str, base: str, limit: int, tolerance: float | None, agreement: float | None) -> None:
+def _check_options(
+    precision: str, quantize: str | None, base: str, limit: int, tolerance: float | None, agreement: float | None
+) -> None:  # fmt: skip
     problems = []
+    if quantize is not None and quantize not in quantized_files.KINDS:
+        problems.append(
+            Problem(where="--quantize", found=repr(quantize), allowed=listed(quantized_files.KINDS),
+                    to_do=closest(quantize, quantized_files.KINDS) or "choose one of these")
+        )  # fmt: skip
     if precision not in DTYPES:
         problems.append(
             Problem(where="--precision", found=repr(precision), allowed=listed(list(DTYPES)),
@@ -307,43 +261,3 @@ def changed(before: Judged, after: Judged, plan: Plan) -> Change:
     if found is None:
         return Change(metric.name, values[0], values[1])
     return Change(metric.name, values[0], values[1], found.interval.low, found.interval.high, found.test.p)
-
-
-def exceeded(made: Merged, where: str) -> list[Problem]:
-    """Which of the chosen way's figures lie beyond the limits, and what to do."""
-    one, limits = made.tried[made.chosen], made.limits
-    said, to_do = one.likeness, _advice(made)
-    unit = {"label": "an item", "example": "an item"}.get(said.unit, f"a {said.unit}")
-    problems = list[tuple[str, str]]()
-    if said.kl is None and not said.largest <= limits.spread:
-        problems.append(
-            (f"{said.unit}s differ by up to {said.largest:.3g} of their spread", f"at most {limits.spread:g}")
-        )
-    if said.kl is not None and not said.kl <= limits.kl:
-        problems.append((f"mean KL divergence {said.kl:.3g} nats {unit}", f"at most {limits.kl:g}"))
-    if said.agreeing is not None and not _interval(said)[1] >= limits.agreement:
-        problems.append(
-            (f"{said.agreement:.2%} of {said.decided:,} decisions stay", f"at least {limits.agreement:.4g} of them")
-        )
-    if one.lost is not None and not one.lost <= limits.lost:
-        found = f"{one.lost:.1%} of what the adapter changed is lost (by KL divergence)"
-        problems.append((found, f"at most {limits.lost:.0%}"))
-    return [
-        Problem(where=where, found=f"{found}, on {made.items} rows of {made.source}",
-                allowed=f"{allowed} for weights in {made.precision}", to_do=to_do)
-        for found, allowed in problems
-    ]  # fmt: skip
-
-
-def _advice(made: Merged) -> str:
-    if made.chosen == "plain" and made.quantized:
-        return "nothing was written: choose --base dequantized, the weights that training saw"
-    if made.precision != "float32":
-        return "nothing was written: choose --precision float32, or accept the change with --tolerance and --agreement"
-    return "nothing was written: keep base + adapter as it is, or accept the change with --tolerance and --agreement"
-
-
-def _interval(said: Likeness) -> tuple[float, float]:
-    """The 95% interval of the share of decisions that stay."""
-    found = wilson(said.agreeing or 0, said.decided)
-    return float(found.low or 0.0), 1.0 if found.high is None else float(found.high)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
 from tunewright.combining import Combined, Figure, Interpolated
 from tunewright.core.errors import counted
-from tunewright.merging import Change, Merged
+from tunewright.merge_figures import Change, Limits, Merged, Tried
 from tunewright.screen import out
 
 _UNITS = {"example": "an item", "label": "an item", "token": "a token", "number": "a number", "reward": "a reward"}
@@ -19,9 +19,28 @@ def merged(made: Merged) -> None:
     """The merged model beside base + adapter: each figure with its limit, the metric before and after, and the place."""
     out.print(f"[bold]Merged in {made.precision}[/], read back and held against base + adapter on "
               f"{counted(made.items, 'row')} of {escape(made.source)}")  # fmt: skip
-    table = _table("", *(made.tried if len(made.tried) > 1 else ["merged"]), "limit")
-    tried = list(made.tried.values())
-    likeness, limits = [one.likeness for one in tried], made.limits
+    out.print(_beside(made.tried if len(made.tried) > 1 else {"merged": made.tried[made.chosen]}, made.limits))
+    few = made.few_bits
+    if few is not None:
+        out.print(
+            f"[bold]Stored in {few.kind}[/], {few.size / 1e6:,.1f} MB in place of {few.whole / 1e6:,.1f}, opened again by"
+        )
+        several = len(few.tried) > 1
+        columns = {
+            (f"{way}, {name}" if several else name): one
+            for way, both in few.tried.items()
+            for name, one in both.items()
+        }
+        out.print(_beside(columns, few.limits))
+    if len(made.tried) > 1:
+        out.print(f"nearest: [bold]{made.chosen}[/]")
+    out.print(f"model:  [bold]{escape(str(made.folder))}[/]", soft_wrap=True)
+
+
+def _beside(tried: Mapping[str, Tried], limits: Limits) -> Table:
+    """How alike each way is, a column each, and what is allowed."""
+    table = _table("", *tried, "limit")
+    likeness = [one.likeness for one in tried.values()]
     unit = _UNITS[likeness[0].unit]
     if likeness[0].kl is None:
         table.add_row(f"largest difference of {likeness[0].unit}s, in spreads",
@@ -32,16 +51,13 @@ def merged(made: Merged) -> None:
     if likeness[0].agreeing is not None:
         shares = (f"{one.agreement:.2%} of {one.decided:,}" for one in likeness)
         table.add_row("decisions that stay", *shares, f"{limits.agreement:.2%}")
-    if any(one.lost is not None for one in tried):
-        shares = ("" if one.lost is None else f"{one.lost:.2%}" for one in tried)
+    if any(one.lost is not None for one in tried.values()):
+        shares = ("" if one.lost is None else f"{one.lost:.2%}" for one in tried.values())
         table.add_row("lost of what the adapter changed, by KL", *shares, f"{limits.lost:.0%}")
-    first = tried[0].change
+    first = next(iter(tried.values())).change
     if first.before is not None:
-        table.add_row(f"{first.metric}, before {first.before:.4f}", *(_after(one.change) for one in tried), "")
-    out.print(table)
-    if len(tried) > 1:
-        out.print(f"nearest: [bold]{made.chosen}[/]")
-    out.print(f"model:  [bold]{escape(str(made.folder))}[/]", soft_wrap=True)
+        table.add_row(f"{first.metric}, before {first.before:.4f}", *(_after(one.change) for one in tried.values()), "")
+    return table
 
 
 def combined(made: Combined) -> None:

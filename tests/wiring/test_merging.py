@@ -18,7 +18,7 @@ import tunewright
 from tunewright.adaptations import Lora
 from tunewright.core.errors import ModelError, RecipeError, RunDamaged, StorageError
 from tunewright.evaluation.predictions import read_all
-from tunewright.merging import FIGURES, LIMITS, merge
+from tunewright.merging import FIGURES, merge
 from tunewright.models import folders, merging
 from tunewright.models.saving import CARD, open_saved
 
@@ -88,7 +88,7 @@ def test_plain_transformers_opens_it(runs_of: Made, tmp_path: Path) -> None:
 
 def test_sixteen_bits_are_measured_as_they_lie_on_the_disk(runs_of: Made, tmp_path: Path) -> None:
     kl = {}
-    for precision in LIMITS:
+    for precision in merging.DTYPES:
         one = merge(
             runs_of("language_modeling"), tmp_path / precision, precision=precision, tolerance=1.0, agreement=0.0
         )

@@ -13,7 +13,7 @@ trained beside the quantized weights is trained for them, and saved with the pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -58,18 +58,22 @@ class Quantized:
         """
         require("adaptation.quantized")
         model.requires_grad_(False)
-        places = list(_places(model))
-        if not places and not is_quantized(model):
+        if not self.store(model) and not is_quantized(model):
             raise RecipeError(
                 Problem(where="adaptation.quantized", found=f"{type(model).__name__} has no linear layers in repeated blocks",
                         to_do="leave quantized out, or choose another model")
             )  # fmt: skip
-        for parent, name in places:
-            setattr(parent, name, self._stored(getattr(parent, name)))
         widen(model)
         for name in head_of(model):
             model.get_submodule(name).requires_grad_(True)
         return model
+
+    def store(self, model: nn.Module, fits: Callable[[str, Any], bool] = lambda name, layer: True) -> int:
+        """Quantizes those linear layers that `fits` lets pass, in place, and nothing else; returns how many they are."""
+        found = [(parent, name) for path, parent, name in _places(model) if fits(path, getattr(parent, name))]
+        for parent, name in found:
+            setattr(parent, name, self._stored(getattr(parent, name)))
+        return len(found)
 
     def _stored(self, layer: Any) -> StoredLinear:
         turned = not isinstance(layer, nn.Linear)
@@ -96,8 +100,8 @@ def require(where: str) -> None:
         ) from error
 
 
-def _places(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Where the linear layers to quantize are: those in repeated blocks, outside the head, of an even number of weights."""
+def _places(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """The linear layers to quantize (full name, holder, name in it): of repeated blocks, with an even number of weights."""
     from transformers.pytorch_utils import Conv1D
 
     heads = tuple(f"{name}." for name in head_of(model))
@@ -109,4 +113,4 @@ def _places(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
             if type(layer) not in (nn.Linear, Conv1D) or not layer.weight.is_floating_point():
                 continue
             if layer.weight.numel() % 2 == 0 and layer.weight.dtype != torch.float64:
-                yield parent, name
+                yield full, parent, name

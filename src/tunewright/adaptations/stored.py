@@ -9,6 +9,7 @@ cast biases in place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -44,12 +45,28 @@ class StoredLinear(nn.Linear):
     def __init__(
         self, weight: Tensor, bias: nn.Parameter | None, kind: Kind, double: bool, block: int, turned: bool = False
     ) -> None:
+        self._hold(tuple(weight.shape), bias, kind, block, turned, _quantized(weight.detach(), kind, double, block))
+
+    @classmethod
+    def holding(
+        cls, shape: tuple[int, ...], bias: nn.Parameter | None, kind: Kind, block: int, turned: bool,
+        tensors: Mapping[str, Tensor | None],
+    ) -> StoredLinear:  # fmt: skip
+        """A layer of (out, in) over what is quantized already: `packed`, `scales`, and of double quantization the rest."""
+        made = cls.__new__(cls)
+        made._hold(shape, bias, kind, block, turned, tensors)
+        return made
+
+    def _hold(
+        self, shape: tuple[int, ...], bias: nn.Parameter | None, kind: Kind, block: int, turned: bool,
+        tensors: Mapping[str, Tensor | None],
+    ) -> None:  # fmt: skip
         nn.Module.__init__(self)
-        self.out_features, self.in_features = weight.shape
+        self.out_features, self.in_features = shape
         self.kind, self.block, self.turned = kind, block, turned
         self.register_parameter("bias", bias)
-        for name, tensor in _quantized(weight.detach(), kind, double, block).items():
-            self.register_buffer(name, tensor, persistent=False)
+        for name in ("packed", "scales", "outer", "levels", "offset"):
+            self.register_buffer(name, tensors[name], persistent=False)
 
     @property
     def stored(self) -> int:
@@ -72,16 +89,21 @@ class StoredLinear(nn.Linear):
         """(out, in) what the layer multiplies by."""
         if self.kind == "int8":
             return self.packed.float().mul_((self.scales / 127)[:, None]).to(dtype)
-        from bitsandbytes.functional import QuantState, dequantize_4bit
+        from bitsandbytes.functional import dequantize_4bit
 
-        state = QuantState(
-            absmax=self.scales, shape=torch.Size(self._laid), blocksize=self.block,
-            quant_type=self.kind, dtype=dtype if dtype in HALF else torch.float32, offset=self.offset,
+        out: Tensor = dequantize_4bit(self.packed, self.state(dtype if dtype in HALF else torch.float32))
+        return out.view(self.out_features, self.in_features).to(dtype)
+
+    def state(self, dtype: torch.dtype) -> Any:
+        """What bitsandbytes has to know beside the packed numbers of 4 bits."""
+        from bitsandbytes.functional import QuantState, get_4bit_type
+
+        return QuantState(
+            absmax=self.scales, shape=torch.Size(self._laid), code=get_4bit_type(self.kind, device=self.packed.device),
+            blocksize=self.block, quant_type=self.kind, dtype=dtype, offset=self.offset,
             state2=None if self.outer is None
             else QuantState(absmax=self.outer, code=self.levels, blocksize=256, dtype=torch.float32),
         )  # fmt: skip
-        out: Tensor = dequantize_4bit(self.packed, state)
-        return out.view(self.out_features, self.in_features).to(dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in) -> (..., out), in the precision of autocast where it is on."""

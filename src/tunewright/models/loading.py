@@ -263,6 +263,12 @@ def load(
         if "not enough memory" in str(error):
             raise _too_big(found) from error
         raise _cannot(found, error) from error
+    if getattr(model, "quantization_method", None) is not None:
+        raise ModelError(
+            Problem(where=f"model {found.name}", found="its weights are stored in few bits, which are no base to train on here",
+                    allowed="the model that they were made from, in 16 or 32 bits",
+                    to_do="name that one, with `adaptation: [{quantized: nf4}, {lora: {rank: 16}}]`")
+        )  # fmt: skip
     fresh = set[str]()
     if info is not None:
         fresh |= {*info["missing_keys"], *(k if isinstance(k, str) else k[0] for k in info["mismatched_keys"])}

@@ -21,6 +21,7 @@ from tunewright.core.files import write_json
 from tunewright.models import arithmetic, folders
 from tunewright.models.arithmetic import Rule
 from tunewright.models.loading import LANGUAGE, load
+from tunewright.models.quantized_files import is_quantized
 from tunewright.models.saving import CARD, base_of
 
 _CONFIG, _ADAPTER = "adapter_config.json", "adapter_model.safetensors"
@@ -97,7 +98,11 @@ def refuse_unlike(parts: Sequence[Part], rule: Rule) -> None:
         RecipeError: with every reason why not.
     """
     first, total = parts[0], sum(part.weight for part in parts)
-    problems = list[Problem]()
+    problems = [
+        Problem(where=str(part.folder), found="weights in few bits, which cannot be added up", allowed="plain weights, or adapters",
+                to_do="add up what it was made from, and quantize the sum: merge --quantize")
+        for part in parts if not part.kind and is_quantized(part.folder)
+    ]  # fmt: skip
     for other in parts[1:]:
         where = f"{other.folder} beside {first.folder}"
         apart = [word for name, word in _ALIKE.items() if other.card.get(name) != first.card.get(name)]

@@ -23,7 +23,7 @@ from tunewright.core.errors import ModelError, Problem, RecipeError, RunDamaged,
 from tunewright.core.files import write_json
 from tunewright.core.registry import build
 from tunewright.core.tensors import Adaptation
-from tunewright.models import folders
+from tunewright.models import folders, quantized_files
 from tunewright.models.dropout import KeyedDropout
 from tunewright.models.loading import CATALOGUE, LANGUAGE, Found, Loaded, auto_class, find, kept, quiet
 from tunewright.models.precision import chosen_device
@@ -42,7 +42,9 @@ class Saved(Loaded):
     card: dict[str, Any]
 
 
-def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str, extra: dict[str, Any]) -> None:
+def save(
+    loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str, extra: dict[str, Any], quantized: bool = False
+) -> None:  # fmt: skip
     """Writes the tuned `model` to `folder`, whole or not at all; a folder that is there is replaced.
 
     Args:
@@ -52,6 +54,7 @@ def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str
         folder: where it goes.
         adaptation_name: as in the recipe.
         extra: more entries of tunewright.json, "precision" among them (float32 where it is not given).
+        quantized: a plain model's weights are written as `quantized_files.quantize` has made them, in few bits.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -60,7 +63,7 @@ def save(loaded: Loaded, model: nn.Module, folder: Path, *, adaptation_name: str
         raise ValueError("release the forward and remove the live rows before saving")
     folder = folder.absolute()
     with folders.written(folder) as part:
-        base = _write_model(loaded, model, part, folder)
+        base = _write_model(loaded, model, part, folder, quantized)
         loaded.tokenizer.save_pretrained(part)
         card = {
             "version": 1, "task": "classification", "problem": getattr(model_config(model), "problem_type", None),
@@ -75,7 +78,7 @@ def model_config(model: Any) -> Any:
     return (model.get_base_model() if hasattr(model, "get_base_model") else model).config
 
 
-def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[str, Any]:
+def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path, quantized: bool) -> dict[str, Any]:
     """The model's own files; returns what tunewright.json says of the base."""
     found = loaded.found
     place = str(Path(found.place).absolute()) if found.place and found.local else found.place
@@ -86,6 +89,9 @@ def _write_model(loaded: Loaded, model: Any, part: Path, folder: Path) -> dict[s
         "revision": found.revision,
     }
     quiet()
+    if quantized:
+        quantized_files.write(model, part)
+        return base
     if not hasattr(model, "peft_config"):
         dequantized(model)
         model.save_pretrained(part)
@@ -196,7 +202,9 @@ def open_saved(folder: Path, shared: SharedBase | None = None, *, quantized: boo
     try:
         tokenizer = tokens() if shared is None else shared.tokenizer(card["files"], tokens)
         if not adapter:
-            model = auto_class(problem).from_pretrained(folder, local_files_only=True, **options, **named)
+            model = quantized_files.taken(
+                auto_class(problem).from_pretrained(folder, local_files_only=True, **options, **named)
+            )
     except Exception as error:
         raise _damaged(folder, f"it cannot be read: {_first(error)}") from error
     if adapter:
