@@ -76,9 +76,9 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     inputs: dict[str, list[tuple[str, str]]] = {role: [] for role in ROLES}
     problems: list[Problem] = []
     for role in ROLES:
-        for i, path in enumerate(map(Path, getattr(options, role))):
+        for i, path in enumerate(getattr(options, role)):
             try:
-                inputs[role].append((path.name, _content(path, before.get(role, [])[i : i + 1], options)))
+                inputs[role].append((_name(path), _content(path, before.get(role, [])[i : i + 1], options)))
             except DataError as error:
                 problems += error.problems
     if problems:
@@ -225,11 +225,15 @@ def _hashes(inputs: Inputs) -> list[list[str]]:
     return [[file[1] for file in inputs.get(role, [])] for role in ROLES]
 
 
-def _content(path: Path, before: Sequence[Sequence[str]], options: data_side.Options) -> str:
+def _name(path: str) -> str:
+    return path if data_side.is_remote(path) else Path(path).name
+
+
+def _content(path: str, before: Sequence[Sequence[str]], options: data_side.Options) -> str:
     try:
         return data_side.content(path, options)
     except DataError:
         gone = not os.path.exists(path)  # noqa: PTH110  (Path.exists raises on a name that is too long)
-        if gone and before and before[0][0] == path.name:
+        if gone and before and before[0][0] == _name(path):
             return before[0][1]
         raise

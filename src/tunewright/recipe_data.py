@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError, listed
 from tunewright.data import Columns, Division, Form, Options, Shares
+from tunewright.data import placed as placed_at
 from tunewright.data.steps import PHASES
 
 
@@ -119,7 +120,7 @@ class DataPart(Part):
     pair: str | None = None
     validation: Files = ()
     test: Files = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll", "text"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "xlsx", "conll", "text"] | None = None
     header: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
@@ -145,7 +146,7 @@ def options_of(task: str, data: DataPart, base: Path = Path()) -> Options:
     """The data side's options, with paths made absolute from `base`."""
 
     def placed(paths: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str((base / Path(p).expanduser()).resolve()) for p in paths)
+        return tuple(placed_at(path, base) for path in paths)
 
     split = data.split
     return Options(

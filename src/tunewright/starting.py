@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,9 @@ def start(
         DataError: the file cannot be read or holds no text column. RecipeError: the recipe exists, or no such task.
     """
     _known(task)
-    path = Path(source)
-    demo = source == "demo" and not path.exists()
-    stem = "messages" if demo else path.name.split(".")[0] or "recipe"
+    path: str | Path = source if data_side.is_remote(source) else Path(source)
+    demo = source == "demo" and not Path(source).exists()
+    stem = "messages" if demo else _stem(source)
     recipe = (
         out / f"{stem}.yaml" if out is not None and (out.is_dir() or not out.suffix) else out or Path(f"{stem}.yaml")
     )
@@ -139,6 +140,15 @@ def start(
                     "conversation": guess.conversation}  # fmt: skip
 
 
+def _stem(source: str) -> str:
+    """What a recipe for a source is called: `tweets` for tweets.csv and hub:me/tweets, `data` for data/*.csv."""
+    place, part = source.partition("#")[::2]
+    if data_side.is_remote(source) and re.fullmatch(r"\w+", part):
+        place = part
+    names = [piece.split(".")[0] for piece in re.split(r"[/\\]", place.split("@")[0] if part != place else place)]
+    return next((name for name in reversed(names) if name and not re.search(r"[*?\[:]", name)), "recipe")
+
+
 def _known(task: str | None) -> None:
     if task is not None and task not in _TASKS:
         raise RecipeError(
@@ -158,7 +168,7 @@ def _put_messages(path: Path, force: bool) -> None:
     write_text(path, messages)
 
 
-def _refuse(path: Path, guess: data_side.Guess) -> None:
+def _refuse(path: str | Path, guess: data_side.Guess) -> None:
     """Refuses a guess that no recipe can be made from."""
     if guess.task in data_side.FINDS_COLUMNS:
         return
@@ -176,7 +186,7 @@ def _refuse(path: Path, guess: data_side.Guess) -> None:
         raise DataError(*problems)
 
 
-def _guessed(path: Path, text: str | None, label: str | None, task: str | None) -> data_side.Guess:
+def _guessed(path: str | Path, text: str | None, label: str | None, task: str | None) -> data_side.Guess:
     """The guess around what is known. A `label` that is no column may be several, with commas between them."""
     try:
         return data_side.guess(path, text=text, label=label, task=task)
@@ -187,14 +197,12 @@ def _guessed(path: Path, text: str | None, label: str | None, task: str | None) 
         return data_side.guess(path, text=text, label=several, task=task)
 
 
-def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str | None, demo: bool) -> str:
+def _filled(path: str | Path, recipe: Path, guess: data_side.Guess, model: str | None, demo: bool) -> str:
     from tunewright.models.loading import CATALOGUE
 
     shown = json.dumps  # JSON is YAML: quotes what needs it
-    try:
-        train = str(path.resolve().relative_to(recipe.parent.resolve()))
-    except ValueError:
-        train = _relative(path, recipe)
+    far = data_side.is_remote(path)
+    train = data_side.placed(path, Path.cwd()) if far else _relative(Path(path), recipe)
     form = ""
     if guess.header is False:
         form += "  header: false                # columns are named by their place: 0, 1, ...\n"
@@ -208,7 +216,7 @@ def _filled(path: Path, recipe: Path, guess: data_side.Guess, model: str | None,
     named = f"a name ({', '.join(CATALOGUE)}), a folder, or a Hub id (only that downloads)"
     whole = guess.task in data_side.FINDS_COLUMNS | {"seq2seq"}
     return _TEMPLATE.format(
-        shown=path.name,
+        shown=" ".join(str(path).split()) if far else Path(path).name,
         found=found,
         evidence=evidence,
         name=recipe.name,

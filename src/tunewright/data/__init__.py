@@ -1,6 +1,7 @@
 """From files to splits: reading, the ledger, cleaning, labels, exact duplicates, splits, the data card.
 
-    rows -> charset, lines, delimited, json_rows, arrow, folders, plain -> tables -> reading, columns
+    rows -> compressed, globs, charset, lines -> delimited, json_rows, arrow, workbooks, column_files, plain
+         -> queries, hub -> remote -> folders -> tables -> picking -> batches -> reading, columns
     targets: what depends on the kind of answer; conversations: the forms in which people write them
     journal -> clean, targets, duplicates, splits -> prepare -> card -> files
 
@@ -15,6 +16,7 @@ from tunewright.data.manifest import read as frozen
 from tunewright.data.options import Division, Options, Shares
 from tunewright.data.prepare import Defect, Labelled, Prepared, answers, labelled, prepare
 from tunewright.data.reading import content, gather, read, read_batches
+from tunewright.data.remote import is_remote, placed
 from tunewright.data.rows import Columns, FileFacts, Form, Row, Rows, UnfitError
 from tunewright.data.steps import NO_MODELS, Models
 from tunewright.data.targets import FINDS_COLUMNS, Target, target_of
@@ -44,9 +46,11 @@ __all__ = [
     "frozen",
     "gather",
     "guess",
+    "is_remote",
     "labelled",
     "load",
     "load_records",
+    "placed",
     "prepare",
     "read",
     "read_batches",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem
+from tunewright.core.files import sha256
 from tunewright.core.records import Event, Source
+from tunewright.data.compressed import parted
 from tunewright.data.folders import Member
 from tunewright.data.journal import excerpt
 from tunewright.data.picking import NOTHING, OF_TEXTS, Beside, beside, picker
@@ -54,7 +54,7 @@ def batches(
     Raises:
         DataError: the file cannot be read as a table with these columns, or is damaged further down.
     """
-    file, answers = str(member.path), (columns.text, *columns.labels, columns.pair)
+    file, answers = member.shown, (columns.text, *columns.labels, columns.pair)
     table = target.table(member, form, columns.names if any(answers) else None)
     rows = Rows(notes=[f"{file}: {note}" for note in table.notes])
     sample = list(islice(table.items, _SAMPLE))
@@ -79,7 +79,7 @@ def batches(
             rows = Rows(forms=list(rows.forms))
     if seen:
         need_columns(columns, tuple(sorted(seen)), file)
-    rows.files += [FileFacts(str(path), *_sha256(path, entered), table.format, table.encoding) for path in member.paths]
+    rows.files += _facts(member, entered, table)
     yield rows
 
 
@@ -165,10 +165,15 @@ def _excerpt(row: Mapping[str, Any]) -> str:
     return excerpt(text).encode("utf-8", "replace").decode()
 
 
-def _sha256(path: Path, rows: int) -> tuple[str, int, int]:
+def _facts(member: Member, rows: int, table: Table) -> list[FileFacts]:
+    """What was read, of every file of a member."""
+    if member.remote is not None:
+        return [FileFacts(member.shown, member.remote.content(), rows, 0, table.format, table.encoding)]
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return digest, rows, file.tell()
+        return [
+            FileFacts(str(path), sha256(real), rows, real.stat().st_size, table.format, table.encoding)
+            for path in member.paths
+            for real in (parted(path)[0],)
+        ]
     except OSError as error:
-        raise DataError(Problem(where=str(path), found=error.strerror or str(error))) from None
+        raise DataError(Problem(where=member.shown, found=error.strerror or str(error))) from None

@@ -7,13 +7,12 @@ said in a note. Otherwise the file counts as UTF-8 and only its bad rows are set
 from __future__ import annotations
 
 import codecs
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.core.errors import DataError, Problem
+from tunewright.data.compressed import chunks
 from tunewright.data.rows import MIB
 
 _MARKS = (
@@ -37,35 +36,6 @@ class Charset:
     skip: int = 0
     wide: bool = False
     note: str = ""
-
-
-def chunks(path: Path, size: int = MIB) -> Iterator[bytes]:
-    """The bytes of a file, gunzipped where it is a gzip file.
-
-    Raises:
-        DataError: the file is missing, unreadable, or its compressed stream ends early.
-    """
-    try:
-        with path.open("rb") as raw:
-            magic = raw.read(2)
-            raw.seek(0)
-            stream = gzip.GzipFile(fileobj=raw) if magic == b"\x1f\x8b" else raw
-            while chunk := stream.read(size):
-                yield chunk
-    except EOFError:
-        raise DataError(
-            Problem(where=str(path), found="truncated_gzip: the compressed stream ends early",
-                    allowed="a whole gzip file", to_do="copy or download the file again")
-        ) from None  # fmt: skip
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            Problem(where=str(path), found=f"truncated_gzip: the compressed stream is damaged ({error})",
-                    to_do="copy or download the file again")
-        ) from None  # fmt: skip
-    except OSError as error:
-        raise DataError(
-            Problem(where=str(path), found=error.strerror or str(error), to_do="check the path and its permissions")
-        ) from None
 
 
 def decide(path: Path, wanted: str | None = None) -> Charset:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem, closest
+from tunewright.data.compressed import parted
 from tunewright.data.facts import Facts, cell, facts_of
 from tunewright.data.folders import Member, is_text, members, parallel
 from tunewright.data.plain import open_parallel, open_text
@@ -24,9 +25,10 @@ from tunewright.data.recognition import (
     several_texts,
     table_like,
 )
+from tunewright.data.remote import is_remote
 from tunewright.data.rows import AS_FOUND, Columns, Fault, Form, Table
 from tunewright.data.span_guess import found_spans
-from tunewright.data.tables import open_table
+from tunewright.data.tables import open_member, open_table
 from tunewright.data.targets import FINDS_COLUMNS
 
 _SAMPLE = 20_000
@@ -99,15 +101,14 @@ def guess(
     Raises:
         DataError: the file cannot be read as any format, or has no such column.
     """
-    path = Path(path)
     wanted = () if label is None else (label,) if isinstance(label, str) else tuple(label)
     known = Columns(text, wanted[0] if len(wanted) == 1 else wanted or None)
-    plain = _plain(path, form, known, task)
+    plain = None if is_remote(path) else _plain(Path(path), form, known, task)
     if plain is not None:
         return plain
     found = members(path)
     member = next((m for m in found if m.split == "train"), found[0])
-    table = open_table(member.path, form, known.names or None)
+    table = open_member(member, form, known.names or None)
     items = list(islice(table.items, _SAMPLE))
     rows = [item[0] for item in items if not isinstance(item, Fault)]
     spans = found_spans(table, rows, text, wanted[0] if wanted else None) if task in (None, SPANS) else None
@@ -121,7 +122,7 @@ def guess(
         if task in WHOLE:
             refuse_unknown(_sample(table, rows), task, str(member.path))
     guessed = _by_column(path, table, rows, facts or _facts(_names(table, rows), rows), text, wanted, task)
-    if task is None and is_text(path) and not (guessed.task and table_like(len(items) - len(rows), len(rows))):
+    if task is None and is_text(Path(path)) and not (guessed.task and table_like(len(items) - len(rows), len(rows))):
         return _documents([member], form)
     return guessed
 
@@ -148,7 +149,7 @@ def _plain(path: Path, form: Form, known: Columns, task: str | None) -> Guess | 
     try:
         open_table(path, form, known.names or None)
     except DataError:
-        if known.names or not os.path.getsize(path):  # noqa: PTH202
+        if known.names or not os.path.getsize(parted(path)[0]):  # noqa: PTH202
             raise
         return _documents(texts, form)
     return None
@@ -212,7 +213,7 @@ def _facts(names: Sequence[str], rows: Sequence[Any]) -> list[Facts]:
 
 
 def _by_column(
-    path: Path, table: Table, rows: Sequence[Any], facts: Sequence[Facts], text: str | None, wanted: Sequence[str],
+    path: str | Path, table: Table, rows: Sequence[Any], facts: Sequence[Facts], text: str | None, wanted: Sequence[str],
     task: str | None,
 ) -> Guess:  # fmt: skip
     """The guess for a table in which one column is the text and others are the labels."""

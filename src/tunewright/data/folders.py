@@ -13,6 +13,10 @@ from typing import Any
 from tunewright.core.errors import DataError, Problem, closest, listed
 from tunewright.core.files import sha256
 from tunewright.data.arrow import features
+from tunewright.data.compressed import PART, member_of, parted, stem, zip_members
+from tunewright.data.globs import is_pattern, matching
+from tunewright.data.remote import Remote, remotes
+from tunewright.data.workbooks import BOOK
 
 _SPLITS = {
     "train": "train", "training": "train",
@@ -20,7 +24,7 @@ _SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 _ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow",
-            ".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes", ".bmeo")  # fmt: skip
+            ".xlsx", ".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes", ".bmeo")  # fmt: skip
 TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
 _FEW_FILES = 10
 """A folder of fewer texts is read as books that are cut, not as one document a file."""
@@ -31,6 +35,8 @@ class Member:
     """One file of a data set, the split its name gives it (None: none), and the class names of its columns.
 
     `beside` is the file whose lines answer those of `path`, of parallel files; `whole` a file that is one document.
+    `path` may name a part of a file (`a.zip#b.csv`, `book.xlsx#Sheet2`). `remote` is set where the rows lie in no file: in a
+    data base or on the Hub; `path` then is its name.
     """
 
     path: Path
@@ -38,10 +44,16 @@ class Member:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     beside: Path | None = None
     whole: bool = False
+    remote: Remote | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
         return (self.path,) if self.beside is None else (self.path, self.beside)
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages and in the source of its rows; nothing that is secret."""
+        return str(self.path) if self.remote is None else self.remote.shown
 
 
 def split_named(name: str) -> str | None:
@@ -50,17 +62,24 @@ def split_named(name: str) -> str | None:
     return _SPLITS.get(word)
 
 
-def members(path: Path, texts: bool = False) -> list[Member]:
-    """The files to read for a path: itself, or those of the data set folder that it is.
+def members(path: str | Path, texts: bool = False) -> list[Member]:
+    """What is to be read for an entry of a recipe.
 
     Args:
-        path: a file or a folder.
+        path: a file, a part of one (`a.zip#b.csv`), a pattern (`data/*.csv`), a data set folder, a query or a Hub data set.
         texts: plain texts are data too: those named after their splits, else every one in the folder and below it.
 
     Raises:
         DataError: nothing there, or nothing there that is a data set.
     """
-    if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises on a name that is too long)
+    far = remotes(path)
+    if far:
+        return [Member(Path(one.shown), split_named(one.split), one.class_names, remote=one) for one in far]
+    path = Path(path)
+    if is_pattern(path):
+        return _matched(matching(path))
+    file, part = parted(path)
+    if not os.path.exists(file):  # noqa: PTH110  (Path.exists raises on a name that is too long)
         near = sorted(p for p in path.parent.glob("*") if p.is_file() and _is_data(p)) if path.parent.is_dir() else []
         raise DataError(
             Problem(where=_from_here(path), found="there is no such file or folder",
@@ -68,13 +87,28 @@ def members(path: Path, texts: bool = False) -> list[Member]:
                     to_do=closest(path.name, [p.name for p in near]) or "check the path")
         )  # fmt: skip
     if not path.is_dir():
-        return [Member(path)]
+        return [Member(_one(file, part))]
     if (path / "dataset_dict.json").is_file():
         splits = _json(path / "dataset_dict.json").get("splits", [])
         return [member for name in splits for member in _saved(path / str(name), split_named(str(name)))]
     if (path / "state.json").is_file():
         return _saved(path, None)
     return _named(path, texts)
+
+
+def _one(file: Path, part: str) -> Path:
+    """The path of what is to be read of a file: of a zip archive its member, of others themselves or their part."""
+    inside = zip_members(file)
+    if not inside or BOOK in inside:
+        return Path(f"{file}{PART}{part}") if part else file
+    return Path(f"{file}{PART}{member_of(file, part)}")
+
+
+def _matched(files: Sequence[Path]) -> list[Member]:
+    """The files of a pattern; where their names are those of several splits, each is of its own, as in a folder."""
+    splits = [split_named(stem(file.name)) for file in files]
+    by_name = None not in splits and len(set(splits)) > 1
+    return [Member(_one(file, ""), split if by_name else None) for file, split in zip(files, splits, strict=True)]
 
 
 def _from_here(path: Path) -> str:
@@ -86,12 +120,12 @@ def _from_here(path: Path) -> str:
 
 
 def _is_data(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(_ENDINGS)
+    return stem(path.name).endswith(_ENDINGS)
 
 
 def is_text(path: Path) -> bool:
     """Whether a file's name says that it is plain text."""
-    return path.name.lower().removesuffix(".gz").endswith(TEXT_ENDINGS)
+    return stem(path.name).endswith(TEXT_ENDINGS)
 
 
 def parallel(path: Path, endings: Sequence[str]) -> Member | None:
@@ -103,7 +137,7 @@ def parallel(path: Path, endings: Sequence[str]) -> Member | None:
     return Member(one, beside=two) if there else None
 
 
-def content(path: Path, found: Sequence[Member] | None = None) -> str:
+def content(path: str | Path, found: Sequence[Member] | None = None) -> str:
     """SHA-256 of what reading a path depends on: bytes, endings (they tell the format), and a folder's inner names.
 
     Args:
@@ -113,14 +147,17 @@ def content(path: Path, found: Sequence[Member] | None = None) -> str:
     Raises:
         DataError: as `members`, or a file cannot be read.
     """
-    parts = []
+    parts, top = [], Path(path)
     for member in members(path) if found is None else found:
         names = {column: list(names) for column, names in member.class_names.items()}
+        if member.remote is not None:
+            parts.append(["", "", member.remote.content(), names])
+            continue
         for file in member.paths:
-            inner = file.relative_to(path).as_posix() if file.is_relative_to(path) and file != path else ""
-            ending = Path(file.name.lower().removesuffix(".gz")).suffix
+            inner = file.relative_to(top).as_posix() if file.is_relative_to(top) and file != top else ""
+            real, part = parted(file)
             try:
-                parts.append([inner, ending, sha256(file), names])
+                parts.append([inner or part or member.split or "", Path(stem(file.name)).suffix, sha256(real), names])
             except OSError as error:
                 raise DataError(
                     Problem(where=str(file), found=f"it cannot be read: {error.strerror}", to_do="mend its rights")

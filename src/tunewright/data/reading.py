@@ -10,6 +10,7 @@ from tunewright.data import folders
 from tunewright.data.batches import BATCH, batches
 from tunewright.data.folders import Member
 from tunewright.data.options import Options
+from tunewright.data.remote import placed
 from tunewright.data.rows import AS_FOUND, Columns, Form, Rows
 from tunewright.data.targets import CLASSES, Target, target_of
 
@@ -22,8 +23,9 @@ def read(
     """The rows of a file, of several, or of a data set folder.
 
     Args:
-        path: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow, a column file of tokens and tags (text formats also
-            as .gz), or a folder.
+        path: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow, a workbook (`book.xlsx#Sheet2`), a column file of tokens
+            and tags (text formats also compressed: .gz, .bz2, .xz, .zst, `a.zip#b.csv`), a pattern (`data/*.csv`), a
+            folder, a query (`sqlite:///x.db#SELECT ...`) or a data set on the Hub (`hub:owner/name#config/split`).
         columns: which columns hold the text, the label, the second text, and what else is wanted of a row.
         form: how the file is written, where it shall not be found out.
         split: the split that these rows are given for; a folder's own splits are kept where it is None.
@@ -35,7 +37,7 @@ def read(
     rows, problems = Rows(), list[Problem]()
     for each in _several(path):
         try:
-            for member in target.files(Path(each)):
+            for member in target.files(each):
                 for batch in batches(member, columns, form, split or member.split, target):
                     rows.extend(batch)
         except DataError as error:
@@ -65,7 +67,7 @@ def read_batches(
     found, problems = list[Member](), list[Problem]()
     for each in _several(path):
         try:
-            found += target.files(Path(each))
+            found += target.files(each)
         except DataError as error:
             problems.extend(error.problems)
     if problems:
@@ -89,7 +91,7 @@ def gather(options: Options, base: Path = Path()) -> Rows:
     for split, paths in given:
         for path in paths:
             try:
-                rows.extend(read(base / path, options.columns, options.form, split, target))
+                rows.extend(read(placed(path, base), options.columns, options.form, split, target))
             except DataError as error:
                 problems.extend(error.problems)
     if problems:
@@ -97,7 +99,7 @@ def gather(options: Options, base: Path = Path()) -> Rows:
     return rows
 
 
-def content(path: Path, options: Options | None = None) -> str:
+def content(path: str | Path, options: Options | None = None) -> str:
     """SHA-256 of what reading a path depends on, for the task of `options` (without them: of rows by column).
 
     Raises:

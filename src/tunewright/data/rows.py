@@ -68,7 +68,7 @@ class Columns:
 class Form:
     """How a file is written; what is None is found out from the file.
 
-    `format` is csv, tsv, jsonl, json, parquet, arrow or conll; `max_line` the longest row in bytes.
+    `format` is csv, tsv, jsonl, json, parquet, arrow, xlsx or conll; `max_line` the longest row in bytes.
     """
 
     format: str | None = None
@@ -206,6 +206,17 @@ class UnfitError(ValueError):
         super().__init__(detail)
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A cell that holds no value, such as the error of a formula: it costs its row only where the cell is asked for."""
+
+    reason: str
+    detail: str
+
+    def __str__(self) -> str:
+        return self.detail
+
+
 def as_text(value: Any, what: str) -> str | None:
     """A cell as text: a string as it is, numbers and booleans in their JSON form, dates in that of ISO 8601, null as None.
 
@@ -237,6 +248,8 @@ def as_text(value: Any, what: str) -> str | None:
             return str(value)
         except ValueError:
             raise UnfitError("not_text", f"{what}: an integer of thousands of digits") from None
+    if isinstance(value, Unfit):
+        raise UnfitError(value.reason, f"{what}: {value.detail}")
     if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, Decimal) and value.is_finite():

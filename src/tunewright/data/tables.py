@@ -10,21 +10,33 @@ from pathlib import Path
 
 from tunewright.core.errors import DataError, Problem, closest
 from tunewright.data.arrow import open_arrow
-from tunewright.data.charset import Charset, chunks, decide, text_chunks
+from tunewright.data.charset import Charset, decide, text_chunks
 from tunewright.data.column_files import looks_tagged, open_tagged
+from tunewright.data.compressed import chunks, parted, stem, zip_members
 from tunewright.data.delimited import DELIMITERS, records, sniff
+from tunewright.data.folders import Member
 from tunewright.data.json_rows import json_array, json_lines
 from tunewright.data.lines import lines
 from tunewright.data.rows import AS_FOUND, MIB, Fault, Form, Item, Table
+from tunewright.data.workbooks import BOOK, open_workbook
 
-FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll")
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "xlsx", "conll")
 _BY_ENDING = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
-    ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow",
+    ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".xlsx": "xlsx", ".xlsm": "xlsx",
     ".conll": "conll", ".bio": "conll", ".iob": "conll", ".iob2": "conll", ".bioes": "conll", ".bmes": "conll",
     ".bmeo": "conll",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def open_member(member: Member, form: Form = AS_FOUND, only: tuple[str, ...] | None = None) -> Table:
+    """The table that a member of a data set is: that of its file, or of what it names beside files.
+
+    Raises:
+        DataError: as `open_table`; what it names cannot be reached.
+    """
+    return open_table(member.path, form, only) if member.remote is None else member.remote.table(form, only)
 
 
 def open_table(path: Path, form: Form = AS_FOUND, only: tuple[str, ...] | None = None) -> Table:
@@ -41,6 +53,8 @@ def open_table(path: Path, form: Form = AS_FOUND, only: tuple[str, ...] | None =
     format = _format(path, form.format)
     if format in ("parquet", "arrow"):
         return open_arrow(path, format, only)
+    if format == "xlsx":
+        return _with_header(replace(open_workbook(path), header=form.header), path, only)
     charset = decide(path, form.encoding)
     codec = "utf-8" if charset.wide else charset.codec
     start = 0 if charset.wide else charset.skip
@@ -99,17 +113,20 @@ def _with_header(table: Table, path: Path, only: tuple[str, ...] | None) -> Tabl
     if first is None:
         table.items, table.columns = iter(faults), ()
         return table
-    cells: list[str] = first[0]
+    cells: list[str] = ["" if cell is None else str(cell) for cell in first[0]]
     if table.header is None and only is not None:
         named = {cell.strip() for cell in cells}
         table.header = any(name in named for name in only) or not all(name.isdecimal() for name in only)
     elif table.header is None:
         below = list(islice(table.items, 2000))
         table.items = chain(below, table.items)
-        table.header, why = looks_like_header(cells, [item[0] for item in below if not isinstance(item, Fault)])
+        rows = [[str(cell) for cell in item[0]] for item in below if not isinstance(item, Fault)]
+        table.header, why = looks_like_header(cells, rows)
         table.notes = (*table.notes, why)
     if table.header:
-        table.columns = tuple(cell.strip() for cell in cells)
+        table.columns = tuple(
+            cell.strip() or (str(i) if table.format == "xlsx" else "") for i, cell in enumerate(cells)
+        )
         table.items = chain(faults, table.items)
     else:
         table.columns = tuple(str(i) for i in range(len(cells)))
@@ -125,13 +142,17 @@ def _format(path: Path, wanted: str | None) -> str:
                         to_do=closest(wanted, FORMATS))
             )  # fmt: skip
         return wanted
-    name = path.name.lower().removesuffix(".gz")
+    file, part = parted(path)
+    known = _BY_ENDING.get(Path(stem(path.name)).suffix)
+    if BOOK in zip_members(file) or (
+        _BY_ENDING.get(file.suffix.lower()) == "xlsx" and not (part and zip_members(file))
+    ):
+        return "xlsx"
     head = next(chunks(path, 4096), b"")
     if not head:
         raise DataError(Problem(where=str(path), found="the file is empty", to_do="check that it was written whole"))
     if head.startswith(b"PAR1"):
         return "parquet"
-    known = _BY_ENDING.get(Path(name).suffix)
     if known == "tsv" and b"\n\n" in head.replace(b"\r", b"") and looks_tagged(first_lines(path, decide(path))):
         return "conll"
     if known is not None:

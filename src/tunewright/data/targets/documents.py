@@ -14,7 +14,7 @@ from tunewright.data.folders import Member, is_text, members
 from tunewright.data.journal import Draft, Journal
 from tunewright.data.plain import LONGEST, open_text
 from tunewright.data.rows import Columns, Form, Reader, Table, Taken, as_text, need_columns
-from tunewright.data.tables import open_table
+from tunewright.data.tables import open_member
 from tunewright.data.targets.protocol import ByColumns, Settled, too_few
 
 NAMES = (
@@ -43,7 +43,7 @@ class Documents(ByColumns):
     conflict: str = "conflict"
     needs_label: bool = False
 
-    def files(self, path: Path) -> list[Member]:
+    def files(self, path: str | Path) -> list[Member]:
         """A folder may hold plain texts: one document a file."""
         return members(path, texts=True)
 
@@ -51,7 +51,7 @@ class Documents(ByColumns):
         if form.format == "text" or (form.format is None and (member.whole or is_text(member.path))):
             return open_text(member.path, form, member.whole)
         only = None if self.columns.text is None else self.columns.names
-        return open_table(member.path, replace(form, max_line=max(form.max_line, LONGEST)), only)
+        return open_member(member, replace(form, max_line=max(form.max_line, LONGEST)), only)
 
     def reader(self, sample: Sequence[Mapping[str, Any]], file: str) -> Reader:
         known = tuple(dict.fromkeys(str(name) for row in sample for name in row))

@@ -13,7 +13,7 @@ from tunewright.core.records import Record, content_id
 from tunewright.data.folders import Member, members
 from tunewright.data.journal import Draft, Journal, folded
 from tunewright.data.rows import Form, Reader, Table, UnfitError
-from tunewright.data.tables import open_table
+from tunewright.data.tables import open_member
 
 Pick = Callable[[Any], tuple[str, str | None, str | None]]
 """A row's cells to its text, its label and its second text; raises UnfitError."""
@@ -54,7 +54,7 @@ class Target(Protocol):
         """Whether rows without a label are kept aside; what needs none learns the text itself."""
         ...
 
-    def files(self, path: Path) -> list[Member]:
+    def files(self, path: str | Path) -> list[Member]:
         """The files to read for a path of the recipe.
 
         Raises:
@@ -150,11 +150,11 @@ class ByColumns:
 
     needs_label: bool = True
 
-    def files(self, path: Path) -> list[Member]:
+    def files(self, path: str | Path) -> list[Member]:
         return members(path)
 
     def table(self, member: Member, form: Form, only: tuple[str, ...] | None) -> Table:
-        return open_table(member.path, form, only)
+        return open_member(member, form, only)
 
     def reader(self, sample: Sequence[Mapping[str, Any]], file: str) -> Reader | None:
         return None

@@ -14,8 +14,9 @@ from tunewright.core.records import Record
 from tunewright.data.folders import Member, members, parallel
 from tunewright.data.journal import Draft, Journal
 from tunewright.data.plain import open_parallel
+from tunewright.data.remote import is_remote
 from tunewright.data.rows import Columns, Form, Reader, Table, Taken, UnfitError, as_text
-from tunewright.data.tables import open_table
+from tunewright.data.tables import open_member
 from tunewright.data.targets.prompts import spread
 from tunewright.data.targets.protocol import ByColumns, Settled, most_frequent, too_few
 
@@ -30,14 +31,14 @@ class Texts(ByColumns):
     task: str = "seq2seq"
     conflict: str = "conflict"
 
-    def files(self, path: Path) -> list[Member]:
+    def files(self, path: str | Path) -> list[Member]:
         """Also `train5k` for the files train5k.en and train5k.de, where en and de are text and label."""
-        two = parallel(path, self._pair) if len(self._pair) == 2 else None
+        two = None if is_remote(path) else parallel(Path(path), self._pair)
         return members(path) if two is None else [two]
 
     def table(self, member: Member, form: Form, only: tuple[str, ...] | None) -> Table:
         if member.beside is None:
-            return open_table(member.path, form, only)
+            return open_member(member, form, only)
         return open_parallel(member.path, member.beside, self._pair, form)
 
     @property
