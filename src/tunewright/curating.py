@@ -135,7 +135,7 @@ def open_source(
 class Description:
     """A data card, its gates, and both as Markdown."""
 
-    card: Mapping[str, Any]
+    card: dict[str, Any]
     gates: list[Gate]
     markdown: str
 
@@ -150,10 +150,11 @@ def described(
     """
     card = data_side.card(prepared)
     found = gates(card, limits)
+    card["gates"] = [one.as_json() for one in found]
     text = markdown(card, found)
     if out is not None:
         data_side.write(prepared, out)
-        write_json(out / "gates.json", [one.as_json() for one in found])
+        write_json(out / "card.json", card)
         write_text(out / "card.md", text)
     return Description(card, found, text)
 

@@ -44,7 +44,7 @@ def test_check_accounts_for_every_row_and_writes_what_it_found(cli: Cli, source:
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {
         "train.jsonl",
         "manifest.jsonl",
-        "gates.json",
+        "card.json",
         "ledger.jsonl",
     }
 

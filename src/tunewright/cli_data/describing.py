@@ -66,7 +66,7 @@ def card(
 
     opened = open_source(source, text=text, label=label, pair=pair, task=task, seed=seed, changes=change)
     found = described(opened.prepared(), _limits(gate))
-    plain = {**found.card, "gates": [one.as_json() for one in found.gates]}
+    plain = found.card
     if out is not None:
         write_json(out, plain) if out.suffix == ".json" else write_text(out, found.markdown)
     if as_json:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from tunewright.data import steps
+from tunewright.data.gates import gates
 from tunewright.data.prepare import Prepared
 
 _DEFECTS = {
@@ -78,8 +81,19 @@ _DEFECTS = {
 }
 
 
+def titles() -> dict[str, tuple[str, str]]:
+    """What each defect is called, and what was done: those that steps describe themselves among them."""
+    own = [getattr(module, "DESCRIBED", {}) for module in vars(steps).values() if isinstance(module, ModuleType)]
+    return {**_DEFECTS, **{code: words for described in own for code, words in described.items()}}
+
+
 def card(prepared: Prepared) -> dict[str, Any]:
-    """The card as plain values."""
+    """The card as plain values, with the gates that it passes or not."""
+    made = _facts(prepared)
+    return {**made, "gates": [gate.as_json() for gate in gates(made)]}
+
+
+def _facts(prepared: Prepared) -> dict[str, Any]:
     lengths = np.array([len(record.text) for part in prepared.splits.values() for record in part] or [0])
     stages = prepared.ledger.as_json()["stages"]
     return {
@@ -116,7 +130,7 @@ def _parted(prepared: Prepared) -> int:
 
 
 def _rank(code: str) -> tuple[int, str]:
-    order = list(_DEFECTS)
+    order = list(titles())
     return (order.index(code) if code in order else len(order), code)
 
 
@@ -126,7 +140,7 @@ def defect_title(code: str) -> str:
 
 
 def _named(code: str) -> tuple[str, str]:
-    return _DEFECTS.get(code, (code.replace("_", " ").capitalize(), "set aside"))
+    return titles().get(code, (code.replace("_", " ").capitalize(), "set aside"))
 
 
 def _defect(prepared: Prepared, code: str) -> dict[str, Any]:

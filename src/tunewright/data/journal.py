@@ -18,7 +18,7 @@ _EXCERPT = 160
 class Draft:
     """A row being prepared. `key` is the hash of its folded content, `id` is given once the text is clean.
 
-    The fields after them are those of a Record, which says what they are.
+    The fields after them are those of a Record, which says what they are; `item` is what an annotator's label is of.
     """
 
     text: str
@@ -37,6 +37,7 @@ class Draft:
     group: str | None = None
     time: str | None = None
     difficulty: tuple[tuple[str, float], ...] = ()
+    item: str | None = None
 
     def record(self) -> Record:
         """The row as training and evaluation know it."""

@@ -7,11 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tunewright.data.rows import AS_FOUND, Columns, Form
-from tunewright.data.steps.mojibake import Mojibake
-from tunewright.data.steps.strip import Strip
-
-STANDARD = (Mojibake(), Strip())
-"""What is done to texts where nothing else is said: nothing that a reader would miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,8 @@ class Options:
     `keep` keeps all. `duplicates` drops later copies. `limit` is the number of rows to use, chosen
     by keyed hash; rows of files given for validation or test do not count.
 
-    `steps` are what is done to texts and rows in this order (`tunewright.data.steps`); `division` says how they are divided.
+    `steps` are what is done to texts and rows in this order (`tunewright.data.steps`), None what is done as a rule; `division`
+    says how they are divided.
 
     Of conversations and preferences: `conversation` is the form of the rows, `system` a system prompt for those without
     one. Which replies are learnt and what stands before a source is said when they are encoded.
@@ -80,5 +76,5 @@ class Options:
     limit: int | None = None
     conversation: Literal["auto", "alpaca", "sharegpt", "openai", "columns"] = "auto"
     system: str | None = None
-    steps: tuple[Any, ...] = STANDARD
+    steps: tuple[Any, ...] | None = None
     division: Division = Division()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import DataError, Problem, counted
-from tunewright.core.records import Ledger, Record
+from tunewright.core.records import Annotation, Ledger, Record
 from tunewright.data import manifest
 from tunewright.data.clean import drop_empty, identify
 from tunewright.data.duplicates import drop_duplicates, remove_leaked, resolve_conflicts
@@ -18,6 +18,7 @@ from tunewright.data.options import Options
 from tunewright.data.rows import FileFacts, Rows, UnfitError
 from tunewright.data.splits import assign, limit_rows, method
 from tunewright.data.steps import NO_MODELS, Models, Phase, Room, RowStep
+from tunewright.data.steps.standard import STANDARD
 from tunewright.data.steps.texts import apply
 from tunewright.data.targets import Target, target_of
 
@@ -72,12 +73,18 @@ def labelled(rows: Rows, options: Options) -> Labelled:
     target = target_of(options).read_as(rows.forms)
     journal = _opened(rows, target)
     drafts = [
-        Draft(row.text, row.label, row.pair, row.source, row.split, group=row.group, time=row.time) for row in rows.rows
-    ]
-    texts = [step for step in options.steps if step.phase == "texts"]
+        Draft(row.text, row.label, row.pair, row.source, row.split, group=row.group, time=row.time, item=row.item,
+              annotations=() if row.by is None else (Annotation(row.by, row.label or "", row.time),))
+        for row in rows.rows
+    ]  # fmt: skip
+    texts = [step for step in steps_of(options) if step.phase == "texts"]
     drafts = drop_empty(apply(texts, drafts, target, journal), journal)
     identify(drafts)
     settled = target.settle(drafts, journal)
+    for draft in settled.drafts:  # what was said is in the canonical form too
+        if draft.annotations:
+            said = () if draft.label is None else (replace(draft.annotations[0], label=draft.label),)
+            draft.annotations = said
     return Labelled(settled.drafts, journal, settled.target, settled.errors, settled.warnings, settled.notes)
 
 
@@ -97,14 +104,14 @@ def prepare(rows: Rows, options: Options, seed: int, models: Models = NO_MODELS)
     given_names = {name for name in given if name is not None}
     found = labelled(rows, options)
     target, journal, drafts, unlabelled = found.target, found.journal, found.drafts, list[Draft]()
-    room = Room(journal, target, seed, models=models)
-    drafts = carried_out("labels", options.steps, drafts, room)
+    room, steps = Room(journal, target, seed, models=models), steps_of(options)
+    drafts = carried_out("labels", steps, drafts, room)
     if target.needs_label:
         drafts, unlabelled = set_aside_unlabelled(drafts, journal)
     drafts = resolve_conflicts(drafts, options.conflicts, target, journal)
     if options.duplicates:
         drafts = drop_duplicates(drafts, journal)
-    drafts = carried_out("rows", options.steps, drafts, room)
+    drafts = carried_out("rows", steps, drafts, room)
     drafts = limit_rows(drafts, options.limit, seed, journal)
     problems = [*found.errors, *target.refuse(drafts)]
     if problems:
@@ -117,7 +124,7 @@ def prepare(rows: Rows, options: Options, seed: int, models: Models = NO_MODELS)
     splits, unknown = target.measurable(splits, journal)
     frozen = manifest.of(splits)
     room = replace(room, held=[*splits["validation"], *splits["test"]], unlabelled=unlabelled)
-    splits["train"] = carried_out("train", options.steps, splits["train"], room)
+    splits["train"] = carried_out("train", steps, splits["train"], room)
     return Prepared(
         splits={name: [draft.record() for draft in part] for name, part in splits.items()},
         labels=target.names(splits),
@@ -133,6 +140,11 @@ def prepare(rows: Rows, options: Options, seed: int, models: Models = NO_MODELS)
         manifest=frozen,
         found=room.found,
     )
+
+
+def steps_of(options: Options) -> tuple[Any, ...]:
+    """The steps that the options name, or those that are done as a rule."""
+    return STANDARD if options.steps is None else options.steps
 
 
 def carried_out(phase: Phase, steps: Sequence[RowStep], drafts: list[Draft], room: Room) -> list[Draft]:
