@@ -22,10 +22,10 @@ def test_facts_tables_and_nested_parts_are_all_there():
     assert steps["Near duplicates"].facts == [
         ("clusters", "12"), ("alarm", "no"), ("largest, rows", "30"), ("largest, texts", "a, b"),
     ]  # fmt: skip
-    title, heads, lines = steps["Augment"].tables[0]
+    _, heads, lines = steps["Augment"].tables[0]
     assert heads == ["operator", "gain", "kept", "more"] and [cell for cell, _ in lines[0]] == [
         "swap",
-        "-0.01 to 0.02",
+        "−0.01 to 0.02",
         "yes",
         "",
     ]
