@@ -6,7 +6,6 @@ Axes: N training items, M other items, D features.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 
 from tunewright.core.errors import DataError, Problem
 from tunewright.core.records import Record
-from tunewright.core.scripts import cjk
+from tunewright.core.words import one_thread, vectorizer
+
+__all__ = ["all_finite", "one_thread", "standardiser", "text_features", "vectorizer", "whole_text"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -22,24 +23,6 @@ Array = NDArray[np.floating[Any]]
 def whole_text(record: Record) -> str:
     """The text, followed by the second one where there are two."""
     return record.text if record.pair is None else f"{record.text} {record.pair}"
-
-
-def vectorizer(texts: Sequence[str]) -> Any:
-    """TF-IDF, not yet fitted, of words (1-2) and of characters (2-4 within words).
-
-    Texts that are mostly Chinese, Japanese or Korean are cut into characters (1-3) alone, because their words are not
-    separated.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-
-    if cjk(texts):
-        return make_union(TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True))
-    rare = 2 if len(texts) >= 200 else 1
-    return make_union(
-        TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 2), sublinear_tf=True),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=rare, max_features=50_000),
-    )
 
 
 def text_features(train: Sequence[Record]) -> Callable[[Sequence[Record]], Any] | None:
@@ -93,11 +76,3 @@ def all_finite(arrays: Mapping[str, Array | None]) -> None:
     ]
     if problems:
         raise DataError(*problems)
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Sums in one order, so that coefficients do not depend on the number of cores; threads gain nothing here."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
