@@ -22,7 +22,10 @@ def models_of(recipe: Recipe, base: Path) -> Models:
     asked = recipe.data.models
     if asked is None:
         return NO_MODELS
-    return Models(encode=None if asked.encoder is None else _late(lambda: _encoder(asked.encoder or "", base)))
+    return Models(
+        encode=None if asked.encoder is None else _late(lambda: _encoder(asked.encoder or "", base)),
+        write=None if asked.writer is None else _late(lambda: _writer(asked.writer, base)),
+    )
 
 
 def _late(make: Callable[[], Callable[[Sequence[str]], Any]]) -> Callable[[Sequence[str]], Any]:
@@ -39,3 +42,9 @@ def _encoder(name: str, base: Path) -> Callable[[Sequence[str]], Any]:
     from tunewright.models.embedding import encoder
 
     return encoder(name, base)
+
+
+def _writer(given: Any, base: Path) -> Callable[[Sequence[str]], Any]:
+    from tunewright.models.writer import writer
+
+    return writer(given, base)
