@@ -19,6 +19,7 @@ from tunewright.core.records import Record
 from tunewright.core.registry import build
 from tunewright.curating import Opened
 from tunewright.data.exporting import export
+from tunewright.data.prepare import steps_of
 from tunewright.data.steps.augment import Augment
 from tunewright.data_models import models_of
 from tunewright.models.embedding import encoder
@@ -62,7 +63,7 @@ def quotas_of(asked: Sequence[str]) -> Any:
 
 def step_of(opened: Opened, options: Mapping[str, Any]) -> Augment:
     """The recipe's own step with what is asked for otherwise, or a new one."""
-    own = [step for step in opened.options.steps if isinstance(step, Augment)]
+    own = [step for step in steps_of(opened.options) if isinstance(step, Augment)]
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
     if own:
         return replace(own[0], **given)
@@ -103,7 +104,7 @@ def augment(
             *(Problem(where="data augment", found=f"what is asked for needs a model to {need}, and none is named",
                       to_do=f"name one: {ways[need]}") for need in missing)
         )  # fmt: skip
-    before = tuple(one for one in opened.options.steps if not isinstance(one, Augment))
+    before = tuple(one for one in steps_of(opened.options) if not isinstance(one, Augment))
     options = replace(opened.options, steps=(*before, step), limit=limit or opened.options.limit)
     if whole:
         options = replace(options, shares=data_side.Shares(0.0, 0.0))
