@@ -7,7 +7,9 @@ from tunewright.data.steps import hashtags as hashtags
 from tunewright.data.steps import html as html
 from tunewright.data.steps import mentions as mentions
 from tunewright.data.steps import mojibake as mojibake
+from tunewright.data.steps import near_duplicates as near_duplicates
 from tunewright.data.steps import personal_data as personal_data
+from tunewright.data.steps import semantic_duplicates as semantic_duplicates
 from tunewright.data.steps import strip as strip
 from tunewright.data.steps import unicode as unicode
 from tunewright.data.steps import urls as urls
