@@ -95,6 +95,12 @@ def _stream(texts: Sequence[str]) -> _Stream:
     return _Stream(codes, alone, np.repeat(np.arange(n), stops - starts), units, hashes, content)
 
 
+def units_of(texts: Sequence[str]) -> tuple[U64, NDArray[np.int64]]:
+    """The hash of every unit of the texts in their order, and the text that each stands in."""
+    stream = _stream(texts)
+    return stream.hashes, stream.owner[stream.units]
+
+
 def shingled(texts: Sequence[str], threshold: float) -> Sets:
     """The shingle sets of a batch of texts (up to 500,000)."""
     stream = _stream(texts)
