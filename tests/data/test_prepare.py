@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,22 @@ def test_real_sets_balance(shared: Path, file: str, columns: Columns) -> None:
     balanced(done)
     assert len(done.labels) == 2
     assert {"duplicate", "conflict"} & set(done.defects)
+
+
+def test_a_step_of_train_is_accounted_for_beside_the_rows_that_it_does_not_see() -> None:
+    @dataclass(frozen=True)
+    class Twice:
+        phase = "train"
+
+        def __call__(self, drafts: list[Any], room: Any) -> list[Any]:
+            assert len(room.held) + len(drafts) == 60 and {d.split for d in drafts} == {"train"}
+            assert [d.text for d in room.unlabelled] == ["nobody said"]
+            room.found["twice"] = len(drafts)
+            more = [replace(d, id=f"{d.id}+", parents=(d.id,)) for d in drafts]
+            room.journal.close("twice", len(drafts), 2 * len(drafts), added=len(more))
+            return [*drafts, *more]
+
+    done = go(rows(*plain(60), ("nobody said", None)), steps=(Twice(),))
+    last, before = stage(done, "twice"), stage(done, "leakage")
+    assert last.entered == before.left == 60 and last.left == 60 + last.added == sum(map(len, done.splits.values()))
+    assert card(done)["found"] == {"twice": last.added} and len(done.manifest) == 60

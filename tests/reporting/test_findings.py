@@ -6,6 +6,7 @@ CARD = {
     "gates": [{"state": "red", "title": "Copies", "said": "40% of the rows", "allowed": "at most 0.2"}, {"state": 3}],
     "languages": [{"language": "zh", "rows": 1200, "share": 0.6}],
     "found": {
+        "trial": {"rows": 9, "yields": {"swap": {"kept": 2, "gates": {"near": 1}}, "typos": {"kept": 1}}},
         "near_duplicates": {"clusters": 12, "alarm": False, "largest": {"rows": 30, "texts": ["a", "b"]}},
         "augment": [{"operator": "swap", "gain": [-0.01, 0.02], "kept": True}, {"operator": "typos", "more": 1}],
         "odd": [1, 2.5],
@@ -29,7 +30,11 @@ def test_facts_tables_and_nested_parts_are_all_there():
         "yes",
         "",
     ]
-    assert steps["Odd"].facts == [("values", "1, 2.5")] and steps["Plain"].facts == [("value", "said")]
+    assert steps["Trial"].facts == [("rows", "9")]
+    title, heads, lines = steps["Trial"].tables[0]
+    assert (title, heads) == ("yields", ["", "kept", "gates, near"])
+    assert [[cell for cell, _ in line] for line in lines] == [["swap", "2", "1"], ["typos", "1", ""]]
+    assert steps["Odd"].facts == [("value", "1, 2.5")] and steps["Plain"].facts == [("value", "said")]
 
 
 def test_values_of_a_wrong_shape_give_nothing_and_no_error():

@@ -83,7 +83,8 @@ class Quarantined:
 class Journal:
     """Events of the open stage, the ledger of the closed ones, and a few examples of each defect.
 
-    `shown` makes of a record's text what people read.
+    `shown` makes of a record's text what people read. `beside` are rows that pass the open stage by: while steps see train
+    alone, those of the other splits.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -92,6 +93,7 @@ class Journal:
     counts: Counter[str] = field(default_factory=Counter)
     shown: Callable[[str], str] = str
     examples: dict[str, list[Example]] = field(default_factory=dict)
+    beside: int = 0
 
     def note(self, stage: str, outcome: str, reason: str, draft: Draft, detail: str = "") -> None:
         """Enter what a stage did to a row."""
@@ -113,7 +115,7 @@ class Journal:
 
     def close(self, name: str, entered: int, left: int, added: int = 0) -> None:
         """Close the stage: its sums must balance."""
-        self.ledger.close(name, entered=entered, left=left, events=self.open, added=added)
+        self.ledger.close(name, entered=entered + self.beside, left=left + self.beside, events=self.open, added=added)
         self.open = []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tunewright.core.outline import outline
 from tunewright.data.gates import Gate
 
 _MARKS = {"green": "🟢", "amber": "🟡", "red": "🔴"}
@@ -24,6 +25,8 @@ def _cell(value: Any) -> str:
         text = f"{value:,}"
     elif isinstance(value, float):
         text = f"{value:.4g}"
+    elif isinstance(value, (list, tuple)):
+        text = (" to " if len(value) == 2 and isinstance(value[0], float) else ", ").join(_cell(one) for one in value)
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -106,23 +109,10 @@ def _example(defect: Mapping[str, Any]) -> str:
 def _found(found: Mapping[str, Any]) -> Iterator[str]:
     for name, value in found.items():
         yield f"## {str(name).replace('_', ' ').capitalize()}"
-        yield from _value(value)
-
-
-def _value(value: Any, depth: int = 0) -> Iterator[str]:
-    """What a step found out: tables of rows, lists of facts."""
-    if isinstance(value, Mapping):
-        facts = [f"- {_cell(k)}: {_cell(v)}" for k, v in value.items() if not isinstance(v, (Mapping, list, tuple))]
-        if facts:
-            yield "\n".join(facts)
-        for k, v in value.items():
-            if isinstance(v, (Mapping, list, tuple)) and v:
-                yield f"**{_cell(k)}**" if depth else f"### {_cell(str(k).replace('_', ' '))}"
-                yield from _value(v, depth + 1)
-    elif isinstance(value, (list, tuple)) and value and all(isinstance(row, Mapping) for row in value):
-        heads = list(dict.fromkeys(key for row in value for key in row))
-        yield table(heads, [[row.get(head, "") for head in heads] for row in value])
-    elif isinstance(value, (list, tuple)):
-        yield "\n".join(f"- {_cell(one)}" for one in value)
-    else:
-        yield _cell(value)
+        said = outline(value)
+        if said.facts:
+            yield "\n".join(f"- {_cell(title)}: {_cell(fact)}" for title, fact in said.facts)
+        for title, heads, lines in said.tables:
+            if title:
+                yield f"### {_cell(title).capitalize()}"
+            yield table(heads, [["" if cell is None else cell for cell in line] for line in lines])

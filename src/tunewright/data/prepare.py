@@ -124,6 +124,7 @@ def prepare(rows: Rows, options: Options, seed: int, models: Models = NO_MODELS)
     splits, unknown = target.measurable(splits, journal)
     frozen = manifest.of(splits)
     room = replace(room, held=[*splits["validation"], *splits["test"]], unlabelled=unlabelled)
+    journal.beside = len(room.held)
     splits["train"] = carried_out("train", steps, splits["train"], room)
     return Prepared(
         splits={name: [draft.record() for draft in part] for name, part in splits.items()},

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tunewright.core.outline import outline
 from tunewright.reporting.formatting import compact, count, number, percent, shortened
 from tunewright.reporting.values import mapping, rows, string
 
 STATES = {"green": ("✓", "good"), "amber": ("!", "unsure"), "red": ("✗", "bad")}
-ROWS, COLUMNS, DEEP = 30, 10, 3
-"""How many rows and columns of a table, and how many levels of what a step said, are shown at most."""
+ROWS, COLUMNS = 30, 10
+"""How many rows and columns of a table are shown at most."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one step said, or a part of it: facts in a row, tables of (heads, lines), and parts of its own."""
+    """What one step said: facts in a row, and tables of (title, heads, lines)."""
 
     title: str
     facts: list[tuple[str, str]] = field(default_factory=list)
@@ -53,31 +54,24 @@ def _title(name: Any) -> str:
 
 
 def _finding(name: str, value: Any) -> Finding:
-    made = Finding(_title(name).capitalize())
-    _take(made, "", value, 0)
-    return made
+    found = outline(value)
+    return Finding(
+        _title(name).capitalize(),
+        [(_title(title), _cell(fact)) for title, fact in found.facts if fact not in (None, "", [], ())],
+        [
+            (
+                _title(title),
+                [_title(head) for head in heads[:COLUMNS]],
+                [_line(line[:COLUMNS]) for line in lines[:ROWS]],
+            )
+            for title, heads, lines in found.tables
+        ],
+    )
 
 
-def _take(made: Finding, title: str, value: Any, depth: int) -> None:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if isinstance(inner, (dict, list)):
-                if inner and depth < DEEP:
-                    _take(made, _joined(title, _title(name)), inner, depth + 1)
-            else:
-                made.facts.append((_joined(title, _title(name)), _cell(inner)))
-    elif isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        heads = list(dict.fromkeys(key for row in value for key in row))[:COLUMNS]
-        lines = [[(_cell(row.get(head)), number(row.get(head)) is not None) for head in heads] for row in value[:ROWS]]
-        made.tables.append((title, [_title(head) for head in heads], lines))
-    elif isinstance(value, list):
-        made.facts.append((title or "values", shortened(", ".join(_cell(one) for one in value[:20]), 200)))
-    else:
-        made.facts.append((title or "value", _cell(value)))
-
-
-def _joined(title: str, name: str) -> str:
-    return f"{title}, {name}" if title else name
+def _line(cells: list[Any]) -> list[tuple[str, bool]]:
+    """Each cell with whether it is a number, which stands to the right."""
+    return [(_cell(cell), number(cell) is not None) for cell in cells]
 
 
 def _cell(value: Any) -> str:
@@ -87,10 +81,10 @@ def _cell(value: Any) -> str:
         return compact(value)
     if isinstance(value, int):
         return count(value)
-    if isinstance(value, list) and value and all(number(one) is not None for one in value):
-        return (
-            " to ".join(compact(one) for one in value)
-            if len(value) == 2
-            else ", ".join(compact(one) for one in value[:8])
-        )
+    if isinstance(value, (list, tuple)):
+        return shortened((" to " if _interval(value) else ", ").join(_cell(one) for one in value[:20]), 200)
     return shortened(string(value), 120)
+
+
+def _interval(value: Sequence[Any]) -> bool:
+    return len(value) == 2 and all(isinstance(one, float) for one in value)
