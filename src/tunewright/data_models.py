@@ -25,6 +25,7 @@ def models_of(recipe: Recipe, base: Path) -> Models:
     return Models(
         encode=None if asked.encoder is None else _late(lambda: _encoder(asked.encoder or "", base)),
         write=None if asked.writer is None else _late(lambda: _writer(asked.writer, base)),
+        perplexity=None if asked.language is None else _late(lambda: _perplexity(asked.language or "", base)),
     )
 
 
@@ -48,3 +49,9 @@ def _writer(given: Any, base: Path) -> Callable[[Sequence[str]], Any]:
     from tunewright.models.writer import writer
 
     return writer(given, base)
+
+
+def _perplexity(name: str, base: Path) -> Callable[[Sequence[str]], Any]:
+    from tunewright.models.perplexing import perplexity
+
+    return perplexity(name, base)

@@ -30,8 +30,8 @@ DESCRIBED = {"han": ("Chinese in the other script", "converted")}
 
 
 @cache
-def _converter(config: str) -> tuple[Callable[[str], object], Callable[[str], str]]:
-    """What says whether a text holds a character that the tables know, and the conversion."""
+def _converter(config: str) -> tuple[frozenset[str], Callable[[str], str]]:
+    """Characters of which a text that is to be converted holds one, and the conversion."""
     try:
         from opencc import OpenCC
     except ImportError:
@@ -41,7 +41,7 @@ def _converter(config: str) -> tuple[Callable[[str], object], Callable[[str], st
         ) from None  # fmt: skip
     opencc = OpenCC(config)
     entries = [(key, value.split(" ")[0]) for _, _, table in opencc.dict_cache.values() for key, value in table.items()]
-    return re.compile(f"[{''.join(sorted(_telling(entries, config[:2] != 't2')))}]").search, opencc.convert
+    return frozenset(_telling(entries, config[:2] != "t2")), opencc.convert
 
 
 def _telling(entries: Sequence[tuple[str, str]], only: bool) -> set[str]:
@@ -49,7 +49,8 @@ def _telling(entries: Sequence[tuple[str, str]], only: bool) -> set[str]:
     single = {key for key, value in entries if len(key) == 1 and key != value}
     if only:
         return single - {character for _, value in entries for character in value}
-    return single | {key[0] for key, value in entries if key != value and single.isdisjoint(key)}
+    phrases = ((key, value) for key, value in entries if key != value and single.isdisjoint(key))
+    return single | {min(set(key) - set(value), default=key[0]) for key, value in phrases}
 
 
 @register("step", "han")
@@ -65,4 +66,6 @@ class Han:
 
     def __call__(self, texts: Sequence[str]) -> list[Edit | None]:
         telling, convert = _converter(_CONFIGS.get(self.to, self.to))
-        return rewritten(texts, lambda text: not text.isascii() and telling(text) and not _KANA.search(text), convert)
+        return rewritten(
+            texts, lambda text: not (text.isascii() or telling.isdisjoint(text) or _KANA.search(text)), convert
+        )

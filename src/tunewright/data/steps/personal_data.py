@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tunewright.core.registry import register
-from tunewright.data.steps.personal import FINDERS, Kind, plain
+from tunewright.data.steps.personal import FINDERS, NUMBERS, Kind, plain
 from tunewright.data.steps.protocol import Edit, Phase
 from tunewright.data.steps.rewriting import replaced
 
 _DIGIT = re.compile("[0-9\uff10-\uff19]")
+_NEAR = re.compile(r"\d(?:[^A-Za-z0-9\n]{0,3}\d){5}")
 _SHOWN = 20
 
 DESCRIBED = {
@@ -83,8 +84,9 @@ class PersonalData:
     def found(self, text: str) -> list[tuple[int, int, Kind]]:
         """Beginning, end and kind of everything, in order and apart."""
         read, taken = plain(text), list[tuple[int, int, Kind]]()
+        near = _NEAR.search(read) is not None
         for kind, find in FINDERS.items():
-            if kind in self.kinds:
+            if kind in self.kinds and (near or kind not in NUMBERS):
                 for start, end in find(read):
                     if all(end <= a or b <= start for a, b, _ in taken):
                         taken.append((start, end, kind))

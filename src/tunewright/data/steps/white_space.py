@@ -16,7 +16,8 @@ from tunewright.data.steps.protocol import Edit, Phase
 from tunewright.data.steps.rewriting import outside_code, rewritten, settled
 
 _KINDS = " \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-_RUN = re.compile(f"[{_KINDS}]+")
+_RUN = re.compile(f"[{_KINDS}]{{2,}}|[{_KINDS[1:]}]| (?=\n)")
+"""What is not a single plain space; and that too before a line's end."""
 _ODD = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _BREAK = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _EMPTY_LINES = re.compile("\n{3,}")

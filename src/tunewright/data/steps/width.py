@@ -7,7 +7,7 @@ takes the full-width signs of currencies. What has no half-width form (`。、�
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Literal
@@ -19,7 +19,6 @@ from tunewright.data.steps.rewriting import rewritten
 
 _OFFSET = 0xFEE0
 _SIGNS = {0xFFE0: "¢", 0xFFE1: "£", 0xFFE2: "¬", 0xFFE5: "¥", 0xFFE6: "₩"}
-_FORMS = re.compile("[\uff01-\uff9f\uffe0-\uffe6]")
 _KATAKANA = re.compile("[\uff61-\uff9f]+")
 _LETTER = re.compile("[\uff66-\uff9d]")
 
@@ -41,6 +40,13 @@ def _full(run: re.Match[str]) -> str:
     return normalize("NFKC", run.group()) if _LETTER.search(run.group()) else run.group()
 
 
+@cache
+def _touches(letters: bool, digits: bool, katakana: bool, punctuation: bool) -> Callable[[str], object]:
+    """What says whether a text holds a character that is to change."""
+    codes = [*_table(letters, digits, punctuation), *(range(0xFF61, 0xFFA0) if katakana else ())]
+    return re.compile(f"[{''.join(map(chr, codes))}]").search if codes else lambda _: None
+
+
 @register("step", "width")
 @dataclass(frozen=True)
 class Width:
@@ -55,10 +61,14 @@ class Width:
     reason: ClassVar[str] = "width"
 
     def __call__(self, texts: Sequence[str]) -> list[Edit | None]:
-        table = _table(self.letters, self.digits, self.punctuation == "half")
+        half = self.punctuation == "half"
+        table, touches = (
+            _table(self.letters, self.digits, half),
+            _touches(self.letters, self.digits, self.katakana, half),
+        )
 
         def ordinary(text: str) -> str:
             text = text.translate(table)
             return _KATAKANA.sub(_full, text) if self.katakana else text
 
-        return rewritten(texts, lambda text: not text.isascii() and _FORMS.search(text), ordinary)
+        return rewritten(texts, lambda text: not text.isascii() and touches(text), ordinary)

@@ -37,4 +37,7 @@ FINDERS: dict[Kind, Callable[[str], Spans]] = {
 }
 """By what is sure first: where two find the same, the earlier is right."""
 
-__all__ = ["FINDERS", "Kind", "Spans", "plain"]
+NUMBERS: frozenset[Kind] = frozenset(("iban", "bank_card", "id_number", "phone"))
+"""Of these each has six digits and more, near one another."""
+
+__all__ = ["FINDERS", "NUMBERS", "Kind", "Spans", "plain"]
