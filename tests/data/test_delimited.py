@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.data.charset import Charset, text_chunks
-from tunewright.data.delimited import records, sniff
+from tunewright.data.delimited import _at_once, fields, quote_state, records, sniff
 from tunewright.data.lines import lines
 from tunewright.data.rows import Fault
 
@@ -100,6 +100,17 @@ def test_wide_encodings_read_as_utf8(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes("é好\n".encode("utf-16"))
     assert b"".join(text_chunks(path, Charset("utf-16-le", 2, True))) == "é好\n".encode()
+
+
+@given(st.text(alphabet='a", \t;é\r', max_size=25), st.sampled_from([",", "\t", ";"]))
+def test_the_quick_way_reads_as_the_careful_one(line: str, delimiter: str) -> None:
+    at_once = _at_once(line, delimiter) if '"' in line else None
+    closed = quote_state(line, delimiter, False) is False
+    if at_once is not None:
+        assert closed
+        assert at_once == fields(line, delimiter)
+    elif closed and '"' in line:
+        assert "\r" in line
 
 
 @given(st.text(alphabet='a",\n\r\t;é\0', max_size=60), st.sampled_from([",", "\t"]), st.integers(1, 40))

@@ -55,6 +55,24 @@ def test_arrays_are_those_of_json(rows: list[object], chunk: int, indent: int | 
         assert line == 1 + data.count(b"\n", 0, offset)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c", 'd"', "e\\\\"]),
+            st.sampled_from([1, None, True, "x", '"', "\\\\", [], {"a": 1}]),
+        ),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_a_key_that_stands_twice_is_never_missed(pairs: list[tuple[str, object]], ascii_only: bool) -> None:
+    """The quick way through flat objects counts quotes; whether a key stands twice is known here."""
+    cells = (f"{json.dumps(k, ensure_ascii=ascii_only)}: {json.dumps(v)}" for k, v in pairs)
+    (found,) = by_line(f"{{{', '.join(cells)}}}".encode())
+    twice = len({key for key, _ in pairs}) < len(pairs)
+    assert reasons([found]) == ["duplicate_key" if twice else dict(pairs)]
+
+
 def test_a_broken_element_costs_one_element() -> None:
     data = b'[\n {"t": "open,\n  "l": "a"},\n {"t": "b"},\n {"t": oops}, 7,\n {"t": "c"}\n]\n'
     for chunk in (1, 3, 1000):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -61,26 +63,41 @@ def batches(
     items = chain(sample, table.items)
     reader = target.reader([_mapped(table, item[0]) for item in sample if not isinstance(item, Fault)], file)
     more = beside(table, columns, file)
-    seen: set[str] | None = None
+    missing, seen = set[str](), set[str]()
     if reader is not None:
         rows.notes += [f"{file}: {reader.note}"] if reader.note else []
         rows.forms += [reader.form] if reader.form else []
         take = _whole(table, reader, file, split, more)
     else:
-        seen = set() if table.columns is None and not isinstance(target, ReadsRows) else None
+        missing = set(columns.names) if table.columns is None and not isinstance(target, ReadsRows) else missing
         pick = picker(table, columns, {**table.class_names, **member.class_names}, file, target)
-        take = _by_column(pick, file, split, more, seen)
-    entered = 0
-    while batch := list(islice(items, size)):
-        take(batch, rows)
-        entered += len(batch)
-        if len(batch) == size:
+        take = _by_column(pick, file, split, more, missing, seen)
+    entered, full = 0, True
+    while full:
+        with _uncollected():
+            batch = list(islice(items, size))
+            take(batch, rows)
+        entered, full = entered + len(batch), len(batch) == size
+        if full:
+            batch.clear()
             yield rows
             rows = Rows(forms=list(rows.forms))
-    if seen:
+    if missing and seen:
         need_columns(columns, tuple(sorted(seen)), file)
     rows.files += _facts(member, entered, table)
     yield rows
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: rows have none, and it would look at each of them again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _mapped(table: Table, cells: Any) -> Mapping[str, Any]:
@@ -129,9 +146,13 @@ def _by_column(
     file: str,
     split: str | None,
     more: Callable[[Any], Beside] | None,
-    seen: set[str] | None,
+    missing: set[str],
+    seen: set[str],
 ) -> Take:
-    """Takes text, label and pair from their columns; adds the names of rows that bear their own to `seen`."""
+    """Takes text, label and pair from their columns.
+
+    Where rows bear their own names, these are added to `seen` until none of `missing` is missing.
+    """
 
     def enter(items: Sequence[Item | Fault], rows: Rows) -> None:
         keep, fault, extra = rows.rows.append, rows.events.append, NOTHING
@@ -141,7 +162,8 @@ def _by_column(
                 fault(_fault(item, file))
                 continue
             values, line, offset, length = item  # type: ignore[misc]
-            if seen is not None and len(seen) < _NAMES_SEEN:
+            if missing and len(seen) < _NAMES_SEEN:
+                missing.difference_update(values)
                 seen.update(values)
             try:
                 text, label, pair = pick(values)

@@ -42,6 +42,14 @@ def picker(table: Table, columns: Columns, names: Mapping[str, tuple[str, ...]],
     if table.format in OF_TEXTS:
         return _of_texts(t, places, p, several)
     named = [(place, names.get(name)) for place, name in zip(places, columns.labels, strict=True)]
+    if len(named) == 1 and not several and p is None:
+        (place, own), cell = named[0], target.cell
+
+        def two(values: Any) -> tuple[str, str | None, str | None]:
+            label = cell(values[place], own) or None
+            return as_text(values[t], "text") or "", label, None
+
+        return two
 
     def typed(values: Any) -> tuple[str, str | None, str | None]:
         label = _together([target.cell(values[i], own) for i, own in named], several)
@@ -121,17 +129,30 @@ def _by_name(columns: Columns, target: Target) -> Pick:
     text_name, label_names, pair_name = columns.text or "", columns.labels, columns.pair
     several = isinstance(columns.label, tuple)
 
+    if len(label_names) == 1 and not several and pair_name is None:
+        label_name, cell = label_names[0], target.cell
+
+        def two(values: Any) -> tuple[str, str | None, str | None]:
+            if text_name not in values:
+                raise _without(values, text_name)
+            label = cell(values.get(label_name), None) or None
+            return as_text(values[text_name], "text") or "", label, None
+
+        return two
+
     def named(values: Any) -> tuple[str, str | None, str | None]:
         if text_name not in values:
-            known = listed([repr(name) for name in values]) or "no keys"
-            raise UnfitError(
-                "missing_field", f"no {text_name!r}; the row has {known} {closest(text_name, values)}".strip()
-            )
+            raise _without(values, text_name)
         label = _together([target.cell(values.get(name), None) for name in label_names], several)
         pair = as_text(values.get(pair_name), "pair") if pair_name is not None else None
         return as_text(values[text_name], "text") or "", label, pair
 
     return named
+
+
+def _without(values: Mapping[str, Any], name: str) -> UnfitError:
+    known = listed([repr(each) for each in values]) or "no keys"
+    return UnfitError("missing_field", f"no {name!r}; the row has {known} {closest(name, values)}".strip())
 
 
 def _together(cells: list[str | None], several: bool) -> str | None:

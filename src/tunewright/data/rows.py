@@ -223,8 +223,9 @@ def as_text(value: Any, what: str) -> str | None:
     Raises:
         UnfitError: NaN, a list, a nested object, a NUL, half of a surrogate pair.
     """
-    if value is None:
-        return None
+    if value is None or (value.__class__ is str and value.isascii() and "\x00" not in value):
+        text: str | None = value
+        return text
     if isinstance(value, bytes):
         try:
             value = value.decode("utf-8")
