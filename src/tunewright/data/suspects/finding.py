@@ -59,7 +59,8 @@ class Suspect:
 class Suspects:
     """All rows by how suspect they are, and how many errors the confident joint sees among them.
 
-    `drafts` are the rows in the order of their contents, which all places here refer to.
+    `drafts` are the rows in the order of their contents, which all places here refer to. `opening` are the probabilities of
+    the first round alone, `seen` those that were gone by.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +68,7 @@ class Suspects:
     seen: Judged
     errors: float
     drafts: Sequence[Draft]
+    opening: Judged
 
     def first(self, count: int) -> list[Suspect]:
         """The `count` most suspect rows that could be judged."""
@@ -117,16 +119,16 @@ def find(
     if given_probabilities is not None:
         theirs, p = given_probabilities
         seen = Judged(labels, given, aligned(labels, theirs, p[order]), folds)
-        return _finished(drafts, seen, ranked(seen, method=method, features=near, ties=ties))
+        return _finished(drafts, seen, seen, ranked(seen, method=method, features=near, ties=ties))
     every = _features(probe, texts, len(labels), seed, encode)
     parts = [judged(drafts, one, seed) for one in every]
-    seen = replace(parts[0], probabilities=np.mean([p.probabilities for p in parts], axis=0))
+    opening = seen = replace(parts[0], probabilities=np.mean([p.probabilities for p in parts], axis=0))
     found = ranked(seen, method=method, features=near, ties=ties)
     if rounds > 1:
         again = [second_round(drafts, one, part, found.score, seed) for one, part in zip(every, parts, strict=True)]
         seen = replace(seen, probabilities=np.mean([p.probabilities for p in again], axis=0))
         found = ranked(seen, method=method, features=near, ties=ties)
-    return _finished(drafts, seen, found)
+    return _finished(drafts, opening, seen, found)
 
 
 def _near(texts: Sequence[str]) -> Any:
@@ -169,8 +171,8 @@ def aligned(labels: Sequence[str], theirs: Sequence[str], probabilities: Floats)
     return out
 
 
-def _finished(drafts: Sequence[Draft], seen: Judged, found: Ranked) -> Suspects:
-    return Suspects(seen.labels, found, seen, estimated_errors(seen.given, seen.probabilities), drafts)
+def _finished(drafts: Sequence[Draft], opening: Judged, seen: Judged, found: Ranked) -> Suspects:
+    return Suspects(seen.labels, found, seen, estimated_errors(seen.given, seen.probabilities), drafts, opening)
 
 
 __all__ = ["LEAST_ROWS", "Encode", "Ints", "Probe", "Suspect", "Suspects", "aligned", "find"]
