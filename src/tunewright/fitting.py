@@ -11,19 +11,20 @@ import torch
 
 from tunewright.core import registry
 from tunewright.core.errors import Interrupted, OutOfMemory, Problem, RecipeError, RunDamaged, counted
+from tunewright.core.records import Record
 from tunewright.core.seeds import key
 from tunewright.core.tensors import (
     Adaptation,
     BoundUpdate,
     Objective,
     Parameters,
-    Pool,
     Report,
     parameters_of,
     trainable,
 )
 from tunewright.encoding import Example, collate
 from tunewright.kinds import Encoded, Kind, reopen
+from tunewright.kinds.pools import bound_sampler
 from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.kept import Keeping, default_folder
@@ -133,8 +134,14 @@ def attached(recipe: Recipe, adaptation: Adaptation, loaded: Loaded) -> Any:
     return model
 
 
-def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validation: Encoded) -> Fit:
-    """Builds the objects that the recipe names around a loaded model. Draws nothing at random but the adaptation."""
+def prepare_fit(
+    recipe: Recipe, kind: Kind, training: Sequence[Example], validation: Encoded, records: Sequence[Record] = ()
+) -> Fit:
+    """Builds the objects that the recipe names around a loaded model. Draws nothing at random but the adaptation.
+
+    Args:
+        records: those of `training`, for samplers that go by what was measured of them.
+    """
     t, loaded = recipe.training, kind.loaded
     supervised = [e for e in training if e.target is not None]
     adaptation = registry.build("adaptation", recipe.adaptation)
@@ -158,8 +165,7 @@ def prepare_fit(recipe: Recipe, kind: Kind, training: Sequence[Example], validat
     objective: Any = registry.build("objective", recipe.objective)
     if hasattr(objective, "prepare"):
         objective = objective.prepare(kind.facts(supervised))
-    pool = Pool(list(examples), kind.groups(supervised), list(lengths.values()))
-    sampler = registry.build("sampler", t.sampler).bind(pool, recipe.seed)
+    sampler = bound_sampler(t.sampler, kind, supervised, records, recipe.seed)
     windows = Windows(
         sampler,
         collate(examples, recipe.seed, kind.altered, forward.device),

@@ -299,7 +299,8 @@ class _Job:
             return
         yield Event("stage", "train")
         began = time.perf_counter()
-        job = prepare_fit(self.recipe, self.kind, self.encoded["train"].examples, self.encoded["validation"])
+        rows = self.encoded["train"]
+        job = prepare_fit(self.recipe, self.kind, rows.examples, self.encoded["validation"], rows.records)
         facts = {**self.folder.facts()["model"], "layout": job.forward.layout,
                  "trainable": sum(p.numel() for p in job.parameters.values())}  # fmt: skip
         self.folder.note({"model": facts, "changed_method": list(job.notes), "rate": job.rate})

@@ -10,10 +10,20 @@ import torch
 
 from tunewright.core import registry
 from tunewright.core.errors import Problem, RecipeError
-from tunewright.core.tensors import Batch, Pool, parameters_of
+from tunewright.core.tensors import Batch, parameters_of
 from tunewright.encoding import Example, collate
-from tunewright.fitting import Fit, attached, foresee, keeping, measured, rate_for, training_notes, update_of
+from tunewright.fitting import (
+    Fit,
+    attached,
+    foresee,
+    keeping,
+    measured,
+    rate_for,
+    training_notes,
+    update_of,
+)
 from tunewright.kinds import Encoded, Kind
+from tunewright.kinds.pools import bound_sampler
 from tunewright.mixing import Mixed, Mixture, Part
 from tunewright.mixing.mixture import named
 from tunewright.models import several
@@ -157,9 +167,11 @@ def _mixed(
 
 
 def _mixture(recipe: Recipe, parts: Mapping[str, OneTask], supervised: Mapping[str, Sequence[Example]]) -> Mixture:
-    sampler, mixing = registry.build("sampler", recipe.training.sampler), recipe.mixing or MixingPart()
+    mixing = recipe.mixing or MixingPart()
     bound = {
-        task: sampler.bind(Pool([e.id for e in own], parts[task].kind.groups(own), [len(e) for e in own]), recipe.seed)
+        task: bound_sampler(
+            recipe.training.sampler, parts[task].kind, own, parts[task].encoded["train"].records, recipe.seed
+        )
         for task, own in supervised.items()
     }
     shares = registry.build("mixture", mixing.sampler).of({task: len(own) for task, own in supervised.items()})

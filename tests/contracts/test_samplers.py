@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import tunewright.samplers
 from tunewright.core.registry import build, dump, members
+from tunewright.core.seeds import key
 from tunewright.core.tensors import BoundSampler, Pool, Report
-from tunewright.samplers import Balanced, LengthAware, Shuffle
+from tunewright.samplers import Balanced, Curriculum, LengthAware, Shuffle
 
 assert tunewright.samplers.__all__
 
@@ -37,6 +38,14 @@ TABLE: dict[str, list[Case]] = {
         Case(LengthAware(pool=7, chunk=50), once=True),
         Case(LengthAware(pool=1, chunk=1), once=True),
     ],
+    "curriculum": [
+        Case(Curriculum()),
+        Case(Curriculum("rarity", epochs=0.5, start=0.3)),
+        Case(Curriculum(("length", "rarity"), "easy_to_hard", epochs=2.5, stages=3)),
+        Case(Curriculum("rarity", "hard_to_easy", epochs=1.3)),
+        Case(Curriculum("rarity", "competence", control=True)),
+        Case(Curriculum("rarity", "easy_to_hard", control=True)),
+    ],
     "balanced": [Case(Balanced(), power=0.0), Case(Balanced(0.5), power=0.5), Case(Balanced(1.0), power=1.0)],
 }
 CASES = [pytest.param(case, id=f"{name}-{i}") for name, cases in TABLE.items() for i, case in enumerate(cases)]
@@ -50,7 +59,7 @@ def pool(n: int = 60, order: int | None = None) -> Pool:
     if order is not None:
         random.Random(order).shuffle(rows)
     ids, labels, lengths = zip(*rows, strict=True)
-    return Pool(ids, labels, lengths)
+    return Pool(ids, labels, lengths, {"rarity": [float(key("rarity", i) % 7) for i in ids]})
 
 
 REPORT = Report(0, 1.0, {}, {}, {"id1": 3.0, "id2": 0.1})
@@ -159,7 +168,57 @@ def test_length_aware_chunks_are_alike_in_length() -> None:
     assert spread(LengthAware(pool=64, chunk=8)) < spread(Shuffle()) / 4
 
 
+def scored(n: int = 100) -> Pool:
+    """Examples whose score is their number."""
+    return Pool([f"id{i}" for i in range(n)], scores={"loss": list(range(n))})
+
+
+def test_competence_draws_from_the_easiest_share() -> None:
+    bound = Curriculum("loss", epochs=3, start=0.2).bind(scored(), 0)
+    ids = [int(i[2:]) for i in bound.draw(300)]
+    for drawn, i in enumerate(ids):
+        assert i <= 100 * min(1, (drawn * (1 - 0.04) / 300 + 0.04) ** 0.5)  # Platanios et al., equation 7
+    assert max(ids[:10]) < 30
+    assert max(ids[200:]) > 85
+    assert Counter(bound.draw(100)) == Counter(scored().ids)  # after it, every example once
+
+
+def test_competence_is_uniform_within_the_share() -> None:
+    bound = Curriculum("loss", epochs=60, start=1.0).bind(scored(), 0)
+    counts = Counter(bound.draw(6000))
+    assert sum((counts[i] - 60) ** 2 / 60 for i in scored().ids) < 150  # chi-squared, 99 degrees of freedom: 99.9%
+
+
+@pytest.mark.parametrize(("order", "first"), [("easy_to_hard", range(20)), ("hard_to_easy", range(80, 100))])
+def test_baby_steps_take_one_part_more_at_a_time(order: Any, first: range) -> None:
+    bound = Curriculum("loss", order, epochs=3.0, stages=5).bind(scored(), 0)
+    ids = [int(i[2:]) for i in bound.draw(300)]
+    assert set(ids[:60]) == set(first)
+    assert Counter(ids[:20]) == Counter(first)  # all of a part once before any twice
+    assert len(set(ids[60:120])) == 40
+    assert len(set(ids[240:])) == 60
+    assert Counter(bound.draw(100)) == Counter(scored().ids)
+
+
+def test_the_control_has_the_schedule_without_the_order() -> None:
+    bound = Curriculum("loss", "easy_to_hard", epochs=3.0, control=True).bind(scored(), 0)
+    ids = [int(i[2:]) for i in bound.draw(60)]
+    assert len(set(ids)) == 20
+    assert 30 < sum(set(ids)) / 20 < 70
+    other = Pool(scored().ids, scores={"loss": [-i for i in range(100)]})
+    again = Curriculum("loss", "easy_to_hard", epochs=3.0, control=True).bind(other, 0)
+    assert [int(i[2:]) for i in again.draw(60)] == ids
+
+
+def test_several_scores_go_by_their_ranks() -> None:
+    pool = Pool(["a", "b", "c"], scores={"x": [1.0, 2.0, 1000.0], "y": [2.0, 3.0, 1.0]})
+    assert Curriculum(("x", "y")).bind(pool, 0).ranking[0] == "a"  # ranks 0 + 1, 1 + 2, 2 + 0
+    assert Curriculum(("x", "y")).bind(pool, 0).ranking == ["a", "c", "b"]
+
+
 def test_what_a_sampler_needs_is_said() -> None:
+    with pytest.raises(ValueError, match=r"'rarity'.*length, loss"):
+        Curriculum("rarity").bind(scored(), 0)
     with pytest.raises(ValueError, match="labels"):
         Balanced().bind(Pool(["a"]), 0)
     with pytest.raises(ValueError, match="lengths"):

@@ -268,11 +268,12 @@ def value(number: float | Schedule, at: At) -> float:
 
 @dataclass(frozen=True)
 class Pool:
-    """What a sampler may know about the examples it draws from: ids, labels and lengths, in one order."""
+    """What a sampler may know about the examples it draws from, in one order: ids, labels, lengths, and scores by name."""
 
     ids: Sequence[str]
     labels: Sequence[str | None] | None = None
     lengths: Sequence[int] | None = None
+    scores: Mapping[str, Sequence[float]] | None = None
 
 
 class BoundSampler(Protocol):

@@ -2,6 +2,7 @@
 
 from tunewright.data.steps import augment as augment
 from tunewright.data.steps import control_characters as control_characters
+from tunewright.data.steps import difficulty as difficulty
 from tunewright.data.steps import han as han
 from tunewright.data.steps import hashtags as hashtags
 from tunewright.data.steps import html as html
