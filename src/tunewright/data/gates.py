@@ -146,15 +146,7 @@ def gates(card: Mapping[str, Any], limits: Mapping[str, float] | None = None) ->
             continue
         limit = limits.get(name, rule.limit)
         well = value >= limit if rule.least else value <= limit
-        found.append(
-            Gate(
-                name,
-                "green" if well else rule.worst,
-                value,
-                limit,
-                rule.title,
-                rule.said(value),
-                f"at {'least' if rule.least else 'most'} {limit:g}",
-            )
-        )
+        bound = f"{limit:.0%}" if rule.said is _percent else f"{limit:g}"
+        allowed = f"at {'least' if rule.least else 'most'} {bound}"
+        found.append(Gate(name, "green" if well else rule.worst, value, limit, rule.title, rule.said(value), allowed))
     return found
