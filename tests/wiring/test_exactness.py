@@ -34,6 +34,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
         ("thumbs", "margin"), ("reward", "accuracy"))},
 }  # fmt: skip
 
+LEARNERS: dict[str, Any] = {
+    "bottleneck": {"bottleneck": {"placement": "houlsby", "reduction": 2, "dropout": 0.2}},
+    "ia3": "ia3",
+    "pissa": {"lora": {"rank": 4, "init": "pissa", "dora": True, "dropout": 0.1}},
+    "prompt_tuning": {"prompt_tuning": {"tokens": 4}},
+    "p_tuning": {"p_tuning": {"tokens": 4}},
+    "prefix_tuning": {"prefix_tuning": {"tokens": 4, "projection": 8}},
+    "quantized + lora": [{"quantized": "nf4"}, {"lora": {"rank": 4, "dropout": 0.1}}],
+}
+"""What else can learn, killed once each, where a checkpoint must hold all that it has learnt."""
+
 MOMENTS: dict[str, dict[str, Any]] = {
     "after step 1": {"at": "line", "file": "history.jsonl", "nth": 1, "half": False},
     "after step 3": {"at": "line", "file": "history.jsonl", "nth": 3, "half": False},
@@ -132,6 +143,16 @@ def test_killed_whatever_learns(variant: str, moment: str, whole: dict[str, Path
     said = forks("run", "toy.yaml", "--folder", "runs/other", at=at)
     assert said.code == 0, said.out
     check_same(left(run), left(at / "runs" / "toy"))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_adaptation_goes_on_exactly(name: str, forks: Forks, tmp_path: Path) -> None:
+    lay(tmp_path, **merged(EVERY_2, {"adaptation": LEARNERS[name]}))
+    assert forks("run", "toy.yaml", at=tmp_path).code == 0
+    run = interrupted(forks, tmp_path, MOMENTS["after step 3"])
+    said = forks("run", "toy.yaml", "--folder", "runs/other", at=tmp_path)
+    assert said.code == 0 and "going on after step 2" in said.out, said.out
+    check_same(left(run), left(tmp_path / "runs" / "toy"))
 
 
 def test_killed_again_and_again(whole: dict[str, Path], forks: Forks) -> None:
