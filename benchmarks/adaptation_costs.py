@@ -109,12 +109,12 @@ HEADS = {
 CORES = {"en": {"cores": "cores", "threads": "threads"}, "zh": {"cores": "核", "threads": "线程"}}
 ABOUT = {
     "en": ("## What each costs and is worth", (
-        "Measured on {date} with `{command}`: MiniLM (22.7 million parameters) on {train_rows:,} tweets of three "
-        "sentiments, {epochs} epochs ({steps} steps), accuracy on {valid_rows:,} other tweets with Wilson's interval, one seed. {at}. "
-        "Each recipe at its own rate and schedule, in a process of its own. A step is the median; peak is the process's resident memory in training, and above "
-        "rest is what training adds to the loaded model (gradients, moments, activations, what is kept of frozen layers). Of "
-        "`full`, embeddings of tokens that do not occur are not counted. So few steps are enough to tell the costs; what "
-        "learns slowly (prompts, prefixes) is far from its end."
+        "Measured on {date} with `{command}`: MiniLM (22.7 million parameters) on {train_rows:,} tweets of three sentiments, "
+        "{epochs} epochs ({steps} steps), accuracy on {valid_rows:,} other tweets with Wilson's interval, one seed. {at}. Each "
+        "recipe at its own rate and schedule, in a process of its own. A step is the median; peak is the process's resident "
+        "memory in training, and above rest is what training adds to the loaded model (gradients, moments, activations, what is"
+        " kept of frozen layers). Of `full`, embeddings of tokens that do not occur are not counted. So few steps are enough to"
+        " tell the costs; what learns slowly (prompts, prefixes) is far from its end."
     )),
     "zh": ("## 各自的成本与效果", (
         "于 {date} 用 `{command}` 测得：MiniLM（2270 万参数），{train_rows:,} 条三类情感的推文，{epochs} 轮（{steps} 步），"
