@@ -39,6 +39,7 @@ from tunewright.objectives import (
     Kto,
     Mae,
     MinimumRisk,
+    Mixup,
     Mse,
     Orpo,
     RDrop,
@@ -169,6 +170,10 @@ TABLE["confidence_penalty"] = [
     (ConfidencePenalty(inner=Focal(gamma=1.0), weight=0.5), penalised(focal(1.0), 0.5)),
 ]
 TABLE["r_drop"] = [(RDrop(), cross_entropy()), (RDrop(inner=Focal(), weight=3.0), focal(2.0))]  # without keys: one view
+TABLE["mixup"] = [
+    (Mixup(), cross_entropy()),
+    (Mixup(inner=Focal(), alpha=1.0), focal(2.0)),
+]  # test_mixup.py has later steps
 TABLE["custom"] = [
     (Custom(CUSTOM, "focal"), focal(2.0)),
     (Custom(CUSTOM, "focal", {"gamma": 0.5}), focal(0.5)),

@@ -19,6 +19,7 @@ from tunewright.objectives.ipo import Ipo
 from tunewright.objectives.kto import Kto
 from tunewright.objectives.mae import Mae
 from tunewright.objectives.minimum_risk import MinimumRisk
+from tunewright.objectives.mixup import Mixup
 from tunewright.objectives.mse import Mse
 from tunewright.objectives.orpo import Orpo
 from tunewright.objectives.r_drop import RDrop
@@ -29,6 +30,6 @@ from tunewright.objectives.wrapping import fingerprint, fitting, moved, takes_so
 
 __all__ = [
     "BinaryCrossEntropy", "BradleyTerry", "ConfidencePenalty", "CrossEntropy", "Custom", "Diversity", "Dpo",
-    "FactualConsistency", "Focal", "Huber", "Ipo", "Kto", "Mae", "MinimumRisk", "Mse", "Orpo", "RDrop", "Relevance",
+    "FactualConsistency", "Focal", "Huber", "Ipo", "Kto", "Mae", "MinimumRisk", "Mixup", "Mse", "Orpo", "RDrop", "Relevance",
     "SimPo", "Unlikelihood", "fingerprint", "fitting", "moved", "takes_soft",
 ]  # fmt: skip

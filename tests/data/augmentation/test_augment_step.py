@@ -297,6 +297,14 @@ def test_children_of_the_fold_left_out_are_not_learnt_from() -> None:
     assert worth.accuracy.mean < 0.1, "a child that is a row of the fold left out was learnt from"
 
 
+def test_a_plain_repetition_is_worth_nothing() -> None:
+    """Without shared weights it would weaken the penalty, and every operator would seem to gain or lose by that."""
+    given = hard()
+    children = [Child(Ask(row.label or "", 0, row), "it", "edit", f"{row.text} !!") for row in given]
+    worth = ablate(given, {"it": children}, 0, None).worth["it"]
+    assert worth.accuracy.low == worth.accuracy.high == 0.0
+
+
 def test_what_cannot_be_said_is_refused() -> None:
     assert "one class" in refusal([draft("a", "x")])
     assert "50 are needed" in refusal(rows(10, 10))

@@ -4,10 +4,11 @@ K folds, `REPEATS` times over: the probe learns from K - 1 folds, alone and with
 of the fold left out. The differences of accuracy and macro F1 get percentile intervals from a paired bootstrap over rows
 (each row's answers of all repeats together). An operator pays where the interval of macro F1 lies above zero.
 
-With m operators the intervals are of level 1 - 0.05 / m, so that all of them hold together in 95 of 100 cases (Bonferroni): else
-one of many operators would soon pay by chance. The gate of the probe is asked anew in every fold, of a probe that has seen
-neither the fold left out nor the one of the child's parent; without that, what the gate lets through would know the answers.
-A child whose text stands in the fold left out is not learnt from there.
+Rows and children together weigh what the rows weighed: else every operator would seem to gain by weaker regularisation, as a
+plain repetition of all rows does. With m operators the intervals are of level 1 - 0.05 / m, so that all of them hold together in
+95 of 100 cases (Bonferroni): else one of many operators would soon pay by chance. The gate of the probe is asked anew in every
+fold, of a probe that has seen neither the fold left out nor the one of the child's parent; without that, what the gate lets
+through would know the answers. A child whose text stands in the fold left out is not learnt from there.
 
 What it does not say: that a fine-tuned model gains or loses likewise. On pre-trained models such operators mostly gain nothing
 (Longpre et al. 2020, "How Effective is Task-Agnostic Data Augmentation for Pretrained Transformers?"). Cost: about
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 
 from tunewright.core.errors import counted as said
 from tunewright.core.seeds import key
-from tunewright.data.augmentation.bag import Probe, counter
+from tunewright.data.augmentation.bag import STRENGTH, Probe, counter
 from tunewright.data.augmentation.gates import whole
 from tunewright.data.augmentation.judging import FOLDS, folds, told
 from tunewright.data.augmentation.protocol import Child
@@ -138,6 +139,11 @@ def ablate(
     return Ablation(len(rows), level, float((base == truth).mean()), without, worth)
 
 
+def shared(rows: int, children: int) -> float:
+    """The probe's strength where rows share their weight with children: the sum of all weights is that of the rows."""
+    return STRENGTH * rows / (rows + children)
+
+
 class _Trial:
     """Rows and children, counted once, and the probes of one repeat after another."""
 
@@ -173,7 +179,7 @@ class _Trial:
                 extra = [c for c in allowed if self.operator[c] == name]
                 self.learnt[name] += len(extra)
                 rows = np.concatenate([learnt, self.n + np.array(extra, np.int64)])
-                probe = Probe(self.counts[rows], self.labels[rows])
+                probe = Probe(self.counts[rows], self.labels[rows], shared(len(learnt), len(extra)))
                 found[name][tested] = told(probe, self.counts[tested], self.classes).argmax(1)
         return found
 

@@ -1,8 +1,8 @@
 """The probe: a logistic regression on words and pairs of words, weighted by tf-idf, with the sizes of a few hundred rows.
 
-Features are words and pairs of neighbouring words (Chinese by the character), tf = 1 + ln n, idf of the rows learnt from, length 1.
-Texts are counted once; a probe learns from some rows of the counts and tells of others. Words that the rows learnt from do
-not hold are left out, so that nothing of the others leaks in.
+Features are words and pairs of neighbouring words (Chinese by the character), tf = 1 + ln n, idf = 1 + ln(N / df) of the rows
+learnt from, length 1. Texts are counted once; a probe learns from some rows of the counts and tells of others. Words that the
+rows learnt from do not hold are left out, so that nothing of the others leaks in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tunewright.data.augmentation.words import pieces
 from tunewright.data.journal import folded
 
 Probabilities = NDArray[np.float64]
+STRENGTH = 10.0
+"""C of scikit-learn's logistic regression: the weight of the rows against that of the penalty."""
 
 
 def counter(texts: Sequence[str]) -> Callable[[Sequence[str]], Any]:
@@ -36,12 +38,12 @@ def _grams(text: str) -> list[str]:
 class Probe:
     """A classifier of counted texts. `classes` (C,) are the labels in the order of its probabilities."""
 
-    def __init__(self, counts: Any, labels: NDArray[Any], strength: float = 10.0) -> None:
+    def __init__(self, counts: Any, labels: NDArray[Any], strength: float = STRENGTH) -> None:
         from sklearn.feature_extraction.text import TfidfTransformer
         from sklearn.linear_model import LogisticRegression
 
         self.known = np.flatnonzero(np.asarray(counts.sum(0)).ravel())
-        self.weigh = TfidfTransformer(sublinear_tf=True).fit(counts[:, self.known])
+        self.weigh = TfidfTransformer(sublinear_tf=True, smooth_idf=False).fit(counts[:, self.known])
         self.model = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
         self.model.fit(self.weigh.transform(counts[:, self.known]), labels)
         self.classes: NDArray[Any] = self.model.classes_

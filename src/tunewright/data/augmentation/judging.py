@@ -1,6 +1,6 @@
 """What probes say of children that none of them has seen the parent of: rows of train in folds, a probe without each.
 
-Folds are keyed by (seed, purpose, row id) within a label, so that order changes nothing. Cost: a fit a fold.
+Folds are keyed by (seed, purpose, content, cluster or group) within a label, so that order changes nothing. Cost: a fit a fold.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ FOLDS = 5
 
 
 def folds(rows: Sequence[Draft], seed: int, purpose: str, count: int = FOLDS) -> NDArray[np.int64]:
-    """(N,) a fold for each row, each label spread evenly over all."""
-    by_label: dict[str, list[int]] = defaultdict(list)
+    """(N,) a fold for each row, each label spread evenly over all; what is near or of one group stays together."""
+    together: dict[str, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
-        by_label[row.label or ""].append(i)
+        together[row.cluster or row.group or row.key].append(i)
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for name, places in together.items():
+        by_label[min(rows[i].label or "" for i in places)].append(name)
     found = np.zeros(len(rows), np.int64)
     shift = 0
-    for _, places in sorted(by_label.items()):
-        order = sorted(places, key=lambda i: (key(seed, purpose, rows[i].id), rows[i].id))
-        found[order] = (np.arange(len(order)) + shift) % count
-        shift += len(order)
+    for _, names in sorted(by_label.items()):
+        for n, name in enumerate(sorted(names, key=lambda name: (key(seed, purpose, name), name))):
+            found[together[name]] = (n + shift) % count
+        shift += len(names)
     return found
 
 
