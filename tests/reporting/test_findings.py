@@ -4,7 +4,7 @@ from tunewright.reporting.findings import findings
 
 CARD = {
     "gates": [{"state": "red", "title": "Copies", "said": "40% of the rows", "allowed": "at most 0.2"}, {"state": 3}],
-    "languages": [{"language": "zh", "rows": 1200, "share": 0.6}],
+    "languages": [{"language": "zh", "script": "Han", "rows": 1200, "share": 0.6, "low": 0.5, "high": 0.7}],
     "found": {
         "trial": {"rows": 9, "yields": {"swap": {"kept": 2, "gates": {"near": 1}}, "typos": {"kept": 1}}},
         "near_duplicates": {"clusters": 12, "alarm": False, "largest": {"rows": 30, "texts": ["a", "b"]}},
@@ -18,7 +18,7 @@ CARD = {
 def test_facts_tables_and_nested_parts_are_all_there():
     found = findings(CARD)
     assert found.gates[0] == ("✗", "bad", "Copies", "40% of the rows", "at most 0.2") and found.gates[1][0] == "?"
-    assert found.languages == [("zh", "1,200", "60.0%")]
+    assert found.languages == [("zh", "Han", "60.0%", "50.0% to 70.0%")]
     steps = {step.title: step for step in found.steps}
     assert steps["Near duplicates"].facts == [
         ("clusters", "12"), ("alarm", "no"), ("largest, rows", "30"), ("largest, texts", "a, b"),

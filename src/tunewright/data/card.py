@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from tunewright.core.seeds import key
 from tunewright.data import steps
 from tunewright.data.gates import gates
+from tunewright.data.labels.intervals import wilson
+from tunewright.data.language import guesser, languages
 from tunewright.data.prepare import Prepared
+
+_DRAWN = 2000
+"""By how many rows languages are told."""
 
 _DEFECTS = {
     "mojibake": ("Text decoded in the wrong encoding", "repaired"),
@@ -107,6 +114,7 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
             "p95": float(np.percentile(lengths, 95)),
             "max": int(lengths.max()),
         },
+        "languages": _languages(prepared),
         **prepared.target.card(prepared.splits, prepared.labels),
         "splits": {
             **{name: {"rows": len(part)} for name, part in prepared.splits.items()},
@@ -117,6 +125,29 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
         "defects": [_defect(prepared, code) for code in sorted(prepared.defects, key=_rank)],
         "notes": [*prepared.notes, *(str(warning) for warning in prepared.warnings)],
     }
+
+
+def _languages(prepared: Prepared) -> list[dict[str, Any]]:
+    """The languages of rows drawn by their ids, the most frequent first, with the interval of each share."""
+    records = sorted((r for part in prepared.splits.values() for r in part), key=lambda r: key("languages", r.id))[
+        :_DRAWN
+    ]
+    found = languages([prepared.target.shown(record.text) for record in records], guesser())
+    counts = Counter((one.code, one.script) for one in found)
+    rows = []
+    for (code, script), n in counts.most_common():
+        share = wilson(n, len(records))
+        rows.append(
+            {
+                "language": code,
+                "script": script,
+                "rows": n,
+                "share": n / len(records),
+                "low": share.low,
+                "high": share.high,
+            }
+        )
+    return rows
 
 
 def _parted(prepared: Prepared) -> int:

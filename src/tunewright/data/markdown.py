@@ -78,9 +78,12 @@ def _texts(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"Length in characters: median {median:g}, 95% below {high:g}, longest {most:,}."
     languages = card.get("languages")
     if languages:
-        yield table(
-            ["language", "rows", "share"], [[row["language"], row["rows"], f"{row['share']:.1%}"] for row in languages]
-        )
+        drawn = sum(row["rows"] for row in languages)
+        yield f"Languages of {drawn:,} rows drawn:"
+        lines = [
+            [r["language"], r["script"], f"{r['share']:.1%}", f"{r['low']:.1%} to {r['high']:.1%}"] for r in languages
+        ]
+        yield table(["language", "script", "share", "95% interval"], lines)
 
 
 def _answers(card: Mapping[str, Any]) -> Iterator[str]:

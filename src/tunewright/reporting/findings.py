@@ -26,10 +26,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """`gates`: mark, class, title, found, limit. `languages`: name, rows, share. `steps`: what each said."""
+    """`gates`: mark, class, title, found, limit. `languages`: name, script, share, its interval. `steps`: what each said."""
 
     gates: list[tuple[str, ...]]
-    languages: list[tuple[str, str, str]]
+    languages: list[tuple[str, str, str, str]]
     steps: list[Finding]
 
 
@@ -43,9 +43,10 @@ def findings(card: Mapping[str, Any]) -> Findings:
         for one in rows(card.get("gates"))
     ]
     languages = [
-        (string(one.get("language")), count(one.get("rows")), percent(one.get("share")))
+        (string(one.get("language")), string(one.get("script")), percent(one.get("share")),
+         f"{percent(one.get('low'))} to {percent(one.get('high'))}" if number(one.get("low")) is not None else "")
         for one in rows(card.get("languages"))[:12]
-    ]
+    ]  # fmt: skip
     return Findings(gates, languages, [_finding(name, value) for name, value in mapping(card.get("found")).items()])
 
 
