@@ -7,6 +7,7 @@ from rich.table import Table
 
 from tunewright.data.journal import excerpt
 from tunewright.data.leakage import KINDS, Leakage
+from tunewright.data.streaming import Streamed
 from tunewright.screen import out
 
 _SHOWN = 10
@@ -28,3 +29,24 @@ def leaks(found: Leakage) -> None:
             out.print(f"  {escape(row.file)}:{row.line} [dim]{places}[/] {escape(excerpt(row.text))}")
     if len(found.evidence) > _SHOWN:
         out.print(f"\n[dim]{len(found.evidence) - _SHOWN} more pairs with --json[/]")
+
+
+def streamed(found: Streamed) -> None:
+    """Sums of the ledger, splits, and what was found about copies."""
+    sums = Table(box=None, pad_edge=False, header_style="dim")
+    for i, head in enumerate(("stage", "in", "out", "left out", "set aside", "changed")):
+        sums.add_column(head, justify="right" if i else "left")
+    for stage in found.ledger.stages:
+        numbers = (stage.entered, stage.left, stage.dropped, stage.quarantined, stage.changed)
+        sums.add_row(stage.name, *(f"{n:,}" if n else "-" for n in numbers))
+    out.print(sums)
+    near = found.found.get("near_duplicates")
+    if near:
+        out.print(
+            f"\n{near['in_clusters']:,} rows in {near['clusters']:,} clusters of near copies; the largest has {near['largest']:,}"
+        )
+        for alarm in near["alarms"]:
+            out.print(f"[yellow]cluster {alarm['cluster']} has {alarm['rows']:,} rows ({alarm['share']:.1%})[/]")
+    out.print("splits: " + ", ".join(f"{name} {n:,}" for name, n in found.splits.items()))
+    for file in found.files:
+        out.print(f"written: {escape(file)}")

@@ -35,7 +35,7 @@ def units(drafts: Sequence[Draft], by_group: bool) -> list[str]:
     for draft in drafts:
         root(draft.key)
         if draft.cluster is not None:
-            join(draft.key, f"cluster {draft.cluster}")
+            join(draft.key, f"~cluster {draft.cluster}")
         if by_group and draft.group is not None:
             join(draft.key, f" group {draft.group}")
     return [root(draft.key) for draft in drafts]

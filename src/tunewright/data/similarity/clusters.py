@@ -38,6 +38,13 @@ class Prints:
     long: NDArray[np.bool_]
     keys: NDArray[np.uint32]
 
+    def taken(self, rows: Ints) -> Prints:
+        """Those of some texts, in this ascending order."""
+        place = np.full(len(self.content), -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        sets = place[self.owner] >= 0
+        return Prints(self.content[rows], place[self.owner[sets]], self.long[sets], self.keys[sets])
+
     @staticmethod
     def joined(parts: Sequence[Prints]) -> Prints:
         """Those of several batches, one after the other."""
@@ -113,6 +120,19 @@ def clusters_of(found: Prints, threshold: float, texts: Texts) -> Ints:
     return np.asarray(least[group])
 
 
+def candidates(found: Prints) -> Ints:
+    """The texts that share a band's key with another content: those that `clusters_of` may ask for."""
+    _, first = np.unique(found.content, return_index=True)
+    leads = np.zeros(len(found.content), np.bool_)
+    leads[first] = True
+    sets = np.flatnonzero(leads[found.owner])
+    asked = np.zeros(len(found.content), np.bool_)
+    for band in range(found.keys.shape[1]):
+        items, _ = buckets(found.keys[sets, band])
+        asked[found.owner[sets[items]]] = True
+    return np.flatnonzero(asked)
+
+
 def _verified(left: Ints, right: Ints, long: NDArray[np.bool_], threshold: float, texts: Texts) -> NDArray[np.bool_]:
     """Which pairs of texts are near, by the kind of set that is given for each pair."""
     if not len(left):
@@ -143,4 +163,15 @@ def alarm(clusters: Ints) -> list[Alarm]:
     return [Alarm(int(first[i]), int(counts[i]), float(counts[i] / len(clusters))) for i in order]
 
 
-__all__ = ["Alarm", "Ints", "Prints", "Sets", "alarm", "batches", "clusters_of", "near_clusters", "prints"]
+__all__ = [
+    "Alarm",
+    "Ints",
+    "Prints",
+    "Sets",
+    "alarm",
+    "batches",
+    "candidates",
+    "clusters_of",
+    "near_clusters",
+    "prints",
+]
