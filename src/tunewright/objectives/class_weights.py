@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from tunewright.core.effective import effective_weights
 from tunewright.core.errors import Problem, RecipeError, closest, listed
 from tunewright.core.tensors import Facts
 
-ClassWeights = Literal["balanced"] | dict[str, float] | tuple[float, ...] | None
+ClassWeights = Literal["balanced", "effective"] | dict[str, float] | tuple[float, ...] | None
 
 
 def resolve(weights: ClassWeights, facts: Facts, where: str = "objective.class_weights") -> tuple[float, ...] | None:
     """Numbers (C,) for `weights`, which the recipe has at `where`.
 
     "balanced" gives n / (C x count), as scikit-learn does, so that the mean over the training examples is 1.
+    "effective" gives one over the effective number of examples (`core.effective`), with the same mean: milder for large sets.
 
     Raises:
         RecipeError: a class that does not exist, a class without a weight, or a weight below zero.
@@ -32,6 +34,8 @@ def resolve(weights: ClassWeights, facts: Facts, where: str = "objective.class_w
     if weights == "balanced":
         n, classes = sum(facts.counts), len(facts.counts)
         return tuple(n / (classes * max(count, 1)) for count in facts.counts)
+    if weights == "effective":
+        return effective_weights(facts.counts)
     assert isinstance(weights, Mapping)
     problems = [
         Problem(where=f"{where}.{name}", found="no such class", allowed=listed(facts.labels),

@@ -26,7 +26,7 @@ from tunewright.objectives.class_weights import ClassWeights, resolve
 @register("objective", "cross_entropy")
 @dataclass(frozen=True)
 class CrossEntropy:
-    """`smoothing` in [0, 1); `class_weights`: "balanced", a weight by label, or None."""
+    """`smoothing` in [0, 1); `class_weights`: "balanced", "effective", a weight by label, or None."""
 
     fits: ClassVar[tuple[Fits, ...]] = ("classes", "tokens")
     soft: ClassVar[bool] = True

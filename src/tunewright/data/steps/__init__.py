@@ -17,6 +17,7 @@ from tunewright.data.steps import repetition as repetition
 from tunewright.data.steps import script as script
 from tunewright.data.steps import semantic_duplicates as semantic_duplicates
 from tunewright.data.steps import strip as strip
+from tunewright.data.steps import suspects as suspects
 from tunewright.data.steps import symbols as symbols
 from tunewright.data.steps import unicode as unicode
 from tunewright.data.steps import urls as urls

@@ -26,6 +26,7 @@ from tunewright.data.suspects.neighbours import votes
 from tunewright.data.suspects.stacking import stacked
 
 Method = Literal["stacked", "loss", "margin", "ratio", "confident"]
+METHODS: tuple[Method, ...] = ("stacked", "loss", "margin", "ratio", "confident")
 LEAST_ROWS = 5
 """Classes of fewer rows are not judged: no probe has learnt them."""
 
