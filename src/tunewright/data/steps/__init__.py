@@ -1,5 +1,6 @@
 """Steps of the data side, in one file each; importing this registers them."""
 
+from tunewright.data.steps import arbitrate as arbitrate
 from tunewright.data.steps import augment as augment
 from tunewright.data.steps import control_characters as control_characters
 from tunewright.data.steps import difficulty as difficulty
