@@ -16,6 +16,7 @@ from tunewright.adaptations import Chain, Frozen, Lora
 from tunewright.adaptations.wrapping import wrap
 from tunewright.models import low_rank, products
 from tunewright.models.forward import ModelForward
+from tunewright.models.frozen_weights import Cast, Weights, of_bases
 from tunewright.models.low_rank import LowRank
 
 LORA = Lora(rank=3, alpha=7.0)
@@ -238,16 +239,52 @@ def test_what_stays_as_it_is_gets_no_gradient() -> None:
     ours, plain = both(lambda: adapted("bert", torch.float64, adaptation))
     back: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        whole = low_rank._Weights.backward
-        patch.setattr(
-            low_rank._Weights, "backward", lambda self, grads: (back.append(len(self.sizes)), whole(self, grads))[1]
-        )
+        whole = Weights.backward
+
+        def count(self: Weights, grads: Any, *rest: Any) -> Any:
+            found = whole(self, grads, *rest)
+            if found[0] is not None:
+                back.append(len(self.sizes))
+            return found
+
+        patch.setattr(Weights, "backward", count)
         weighted(ours(batch_of(step=1))).backward()
     weighted(plain(batch_of(step=1))).backward()
     assert back == [1] * (len(back)), "the inputs of the lowest layer that learns need no gradient"
     assert gradient_error(ours.model, plain.model) < 1e-9
     frozen = [p for n, p in ours.model.named_parameters() if ".layer.0." in n]
     assert frozen and all(p.grad is None for p in frozen)
+
+
+@pytest.mark.parametrize("missing", [(), (0,), (1, 2)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_gradients_beside_plain_products(dtype: torch.dtype, bias: bool, missing: tuple[int, ...]) -> None:
+    """Outputs that nobody uses leave zeros in the others' gradients, in both ways of computing."""
+    generator = torch.Generator().manual_seed(0)
+    kept = torch.float32 if dtype == torch.bfloat16 else dtype
+
+    def drawn(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator, dtype=kept).requires_grad_()
+
+    bases = [nn.Linear(8, n, bias=bias, dtype=kept).requires_grad_(False) for n in (8, 6, 10)]
+    downs, ups, x = [drawn(r, 8) for r in (2, 3, 1)], [drawn(8, 2), drawn(6, 3), drawn(10, 1)], drawn(2, 9, 8)
+    scales, weights = [2.0, 0.5, 1.0], of_bases(bases, dtype)
+    assert isinstance(weights, Cast) == (dtype == torch.bfloat16)
+    outs = low_rank._LowRank.apply(x, weights, scales, *downs, *ups)
+    truth = [
+        base(x) + scale * (x @ down.t() @ up.t())
+        for base, down, up, scale in zip(bases, downs, ups, scales, strict=True)
+    ]
+    bound = 0.03 if dtype == torch.bfloat16 else 1e-12
+    learnt = [x, *downs, *ups]
+    sums = [sum(o.to(kept).square().sum() for i, o in enumerate(each) if i not in missing) for each in (outs, truth)]
+    found, right = (torch.autograd.grad(total, learnt, allow_unused=True) for total in sums)
+    for one, other in [*zip(outs, truth, strict=True), *zip(found, right, strict=True)]:
+        if one is None or other is None:
+            assert other is None and (one is None or not one.any())
+        else:
+            assert float((one - other).detach().abs().max()) <= bound * float(other.detach().abs().max())
 
 
 def test_less_is_kept_for_the_backward_pass() -> None:

@@ -314,7 +314,7 @@ def packed_attention(
         raise RuntimeError("packed attention was called without a packing")
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     kind = query.dtype
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))  # x[0] would fill zeros backwards
     if q.shape[1] != k.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     past = None if packing.past is None else packing.past.rows(module, q.shape[1])

@@ -125,12 +125,12 @@ class _BlockAttention(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         width = q.shape[-1]
         shape = (blocks.count * blocks.heads, blocks.width, width)
-        laid = [x.reshape(-1, width).index_select(0, blocks.gather).view(shape) for x in (q * scale, k, v)]
+        laid = [x.reshape(-1, width).index_select(0, blocks.gather).view(shape) for x in (q, k, v)]
         for i, past in ((1, past_k), (2, past_v)):
             if past is not None:
                 rows = F.pad(past.to(k.dtype).transpose(0, 1), (0, 0, 0, _whole(len(past)) - len(past)))
                 laid[i] = torch.cat([rows.repeat(blocks.count, 1, 1), laid[i]], 1)
-        scores = torch.bmm(laid[0], laid[1].transpose(1, 2)).view(blocks.count, blocks.heads, blocks.width, -1)
+        scores = _scaled(laid[0], laid[1].transpose(1, 2), scale).view(blocks.count, blocks.heads, blocks.width, -1)
         p = torch.softmax(scores.add_(mask), -1).view(shape[0], blocks.width, -1)
         out = torch.bmm(p, laid[2]).view(-1, width).index_select(0, blocks.scatter).view(q.shape)
         ctx.save_for_backward(*laid, p)
@@ -145,7 +145,7 @@ class _BlockAttention(torch.autograd.Function):
         g = grad.reshape(-1, width).index_select(0, ctx.blocks.gather).view(q.shape)
         of_v = torch.bmm(p.transpose(1, 2), g)
         of_scores = torch._softmax_backward_data(torch.bmm(g, v.transpose(1, 2)), p, -1, p.dtype)
-        of_q, of_k = torch.bmm(of_scores, k), torch.bmm(of_scores.transpose(1, 2), q)
+        of_q, of_k = _scaled(of_scores, k, ctx.scale), _scaled(of_scores.transpose(1, 2), q, ctx.scale)
         of_past: list[Tensor | None] = [None, None]
         if ctx.past is not None:
             many, heads, before = ctx.blocks.count, ctx.blocks.heads, k.shape[1] - ctx.blocks.width
@@ -154,7 +154,12 @@ class _BlockAttention(torch.autograd.Function):
                 of_past[i] = summed[:, : ctx.past[0]].transpose(0, 1).to(ctx.past[1])
             of_k, of_v = of_k[:, before:], of_v[:, before:]
         back = [x.reshape(-1, width).index_select(0, ctx.blocks.scatter).view(grad.shape) for x in (of_q, of_k, of_v)]
-        return back[0].mul_(ctx.scale), back[1], back[2], None, None, None, *of_past
+        return *back, None, None, None, *of_past
+
+
+def _scaled(x: Tensor, y: Tensor, scale: float) -> Tensor:
+    """scale x y, without a pass of its own."""
+    return torch.baddbmm(x.new_empty(()), x, y, beta=0, alpha=scale)
 
 
 def attend(

@@ -19,15 +19,15 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from tunewright.models import products, shapes
+from tunewright.models import products
+from tunewright.models.frozen_weights import Weights, of_bases, state_of
 
 _TOGETHER = (
     ("q_proj", "k_proj", "v_proj"), ("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q", "k", "v"),
@@ -98,7 +98,7 @@ class _Shared:
         self.layers = layers
         self._input: Tensor | None = None
         self._ready: dict[Any, Tensor] = {}
-        self._weights: dict[Any, _Weights] = {}
+        self._weights: dict[Any, Weights] = {}
 
     def forget(self) -> None:
         """Lets go of results that nobody has asked for."""
@@ -127,87 +127,26 @@ class _Shared:
         first: Tensor = outs[0]
         return first
 
-    def _laid(self, layers: list[Any], dtype: torch.dtype) -> _Weights:
+    def _laid(self, layers: list[Any], dtype: torch.dtype) -> Weights:
         key = (len(layers), layers[0], dtype)
         bases = [layer.base_layer for layer in layers]
         weights = self._weights.get(key)
-        if weights is None or weights.state != _state(bases):
-            weights = self._weights[key] = _Weights(bases, dtype)
+        if weights is None or weights.state != state_of(bases):
+            weights = self._weights[key] = of_bases(bases, dtype)
         return weights
-
-
-class _Weights:
-    """Frozen weights one above the other: x (T, K) to outputs (T, N) each, and their gradients back to x's."""
-
-    def __init__(self, bases: Sequence[Any], dtype: torch.dtype) -> None:
-        self.dtype, self.state = dtype, _state(bases)
-        self._matrices = [_matrix(base) for base in bases]
-        self.sizes = [len(matrix) for matrix in self._matrices]
-        self._biases = [None if base.bias is None else base.bias.detach() for base in bases]
-        self._cast = dtype != self._matrices[0].dtype
-        self._laid = dtype == torch.bfloat16 and products.works()
-        self._made: dict[str, Tensor] = {}
-
-    def rows(self, tokens: int) -> int:
-        """For how many rows the products are made, so that few shapes occur."""
-        return shapes.rounded(tokens) if self.dtype == torch.bfloat16 else tokens
-
-    def forward(self, x: Tensor) -> Sequence[Tensor]:
-        """x (T, K) to (T, N) for each."""
-        if not self._cast:
-            return [F.linear(x, w, b) for w, b in zip(self._matrices, self._biases, strict=True)]
-        bias = self._once("bias", self._bias) if any(b is not None for b in self._biases) else None
-        if self._laid:
-            out = products._product(x, self._once("down", lambda: products._lay(self._stacked())), bias, False)
-        else:
-            out = F.linear(x, self._once("stacked", self._stacked), bias)
-        return out.split_with_sizes(self.sizes, 1)
-
-    def backward(self, grads: Tensor) -> Tensor:
-        """(T, N) of all side by side to (T, K)."""
-        if not self._cast:
-            parts = grads.split_with_sizes(self.sizes, 1)
-            out = parts[0] @ self._matrices[0]
-            for part, matrix in zip(parts[1:], self._matrices[1:], strict=True):
-                out.addmm_(part, matrix)
-            return out
-        if self._laid:
-            return products._product(grads, self._once("up", lambda: products._lay(self._stacked().t())), None, False)
-        return grads @ self._once("stacked", self._stacked)
-
-    def _stacked(self) -> Tensor:
-        return torch.cat([matrix.to(self.dtype) for matrix in self._matrices])
-
-    def _bias(self) -> Tensor:
-        pairs = zip(self._biases, self._matrices, strict=True)
-        return torch.cat([(m.new_zeros(len(m)) if b is None else b).to(self.dtype) for b, m in pairs])
-
-    def _once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        if name not in self._made:
-            with torch.inference_mode(False), torch.no_grad():
-                self._made[name] = make()
-        return self._made[name]
 
 
 class _LowRank(torch.autograd.Function):
     """x (..., K) with frozen weights, scales, then every A (R, K) and every B (N, R) -> every output (..., N)."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weights: _Weights, scales: Sequence[float], *factors: Tensor
-    ) -> tuple[Tensor, ...]:
-        n, dtype = len(scales), weights.dtype
-        flat = _beside([x.reshape(-1, x.shape[-1])], weights)
-        downs, ups = factors[:n], [up.to(dtype) for up in factors[n:]]
-        down = torch.cat(downs).to(dtype) if n > 1 else downs[0].to(dtype)
-        read = flat @ down.t()
-        ranks = [len(each) for each in downs]
-        outs = weights.forward(flat)
-        for out, part, up, scale in zip(outs, read.split_with_sizes(ranks, 1), ups, scales, strict=True):
-            out.addmm_(part, up.t(), alpha=scale)
+    def forward(ctx: Any, x: Tensor, weights: Weights, scales: Sequence[float], *factors: Tensor) -> tuple[Tensor, ...]:
+        n = len(scales)
+        flat = weights.beside([x.reshape(-1, x.shape[-1])])
+        outs, *kept = weights.forward(flat, factors[:n], factors[n:], scales)
         learns = any(ctx.needs_input_grad[3 : 3 + n])
-        ctx.save_for_backward(flat if learns else None, read, down, *ups)
-        ctx.rest = weights, scales, ranks, x.shape, x.dtype
+        ctx.save_for_backward(flat if learns else None, *kept)
+        ctx.rest = weights, scales, [len(each) for each in factors[:n]], x.shape, x.dtype
         ctx.set_materialize_grads(False)
         tokens = x.shape[:-1].numel()
         # not views for autograd, whose changes in place it would refuse
@@ -216,52 +155,19 @@ class _LowRank(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        flat, read, down, *ups = ctx.saved_tensors
+        flat, *kept = ctx.saved_tensors
         weights, scales, ranks, shape, dtype = ctx.rest
         n, wanted = len(scales), ctx.needs_input_grad
-        whole = _beside([None if g is None else g.reshape(-1, g.shape[-1]) for g in grads], weights)
-        into = whole.split_with_sizes(weights.sizes, 1)
-        thin = torch.empty_like(read)  # (T, R): s dy B
-        for grad, part, up, scale in zip(into, thin.split_with_sizes(ranks, 1), ups, scales, strict=True):
-            torch.mm(grad, up * scale, out=part)
-        of_x, of_downs, of_ups = None, [None] * n, [None] * n
-        if wanted[0]:
-            of_x = weights.backward(whole).addmm_(thin, down)[: shape[:-1].numel()].to(dtype).view(shape)
-        if any(wanted[3 : 3 + n]):
-            of_downs = list((thin.t() @ flat).split_with_sizes(ranks))
-        if any(wanted[3 + n :]):
-            parts = read.split_with_sizes(ranks, 1)
-            of_ups = [(g.t() @ part).mul_(s) for g, part, s in zip(into, parts, scales, strict=True)]
-        return of_x, None, None, *of_downs, *of_ups
-
-
-def _beside(parts: Sequence[Tensor | None], weights: _Weights) -> Tensor:
-    """Matrices (T, n) side by side in the precision of the products, with rows of zeros below; None stands for zeros."""
-    tokens = next(len(part) for part in parts if part is not None)
-    rows, first = weights.rows(tokens), parts[0]
-    if len(parts) == 1 and rows == tokens and first is not None:
-        return first.to(weights.dtype)
-    widths = weights.sizes if len(parts) > 1 else [-1 if first is None else first.shape[1]]
-    whole = torch.empty(rows, sum(widths), dtype=weights.dtype)
-    whole[tokens:].zero_()
-    for part, place in zip(parts, whole[:tokens].split_with_sizes(widths, 1), strict=True):
-        place.zero_() if part is None else place.copy_(part)
-    return whole
+        wants = wanted[0], any(wanted[3 : 3 + n]), any(wanted[3 + n :])
+        rows = [None if g is None else g.reshape(-1, g.shape[-1]) for g in grads]
+        of_x, of_downs, of_ups = weights.backward(rows, flat, kept, scales, ranks, wants)
+        if of_x is not None:
+            of_x = of_x[: shape[:-1].numel()].to(dtype).view(shape)
+        return of_x, None, None, *(of_downs or [None] * n), *(of_ups or [None] * n)
 
 
 def _is_plain(base: nn.Module) -> bool:
     return type(base) is nn.Linear or products._is_conv1d(base)
-
-
-def _matrix(base: Any) -> Tensor:
-    """(N, K), without a graph."""
-    weight: Tensor = base.weight.detach()
-    return weight if type(base) is nn.Linear else weight.t()
-
-
-def _state(bases: Sequence[Any]) -> list[tuple[int, int, torch.dtype]]:
-    """What changes when weights do."""
-    return [(base.weight.data_ptr(), base.weight._version, base.weight.dtype) for base in bases]
 
 
 def _products_of(x: Tensor) -> torch.dtype:
@@ -279,10 +185,14 @@ def _adapter(layer: Any, dtype: torch.dtype) -> str | None:
     base, down, up, drop = layer.base_layer, layer.lora_A[name], layer.lora_B[name], layer.lora_dropout[name]
     if name in layer.lora_variant or type(down) is not nn.Linear or type(up) is not nn.Linear:
         return None
-    if getattr(drop, "p", 0) and drop.training:
+    if up.bias is not None or (getattr(drop, "p", 0) and drop.training):
         return None
-    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in (base, down, up, drop))
-    learns = any(p.requires_grad for p in base.parameters())
-    kinds = {p.dtype for m in (base, down, up) for p in m.parameters()}
-    suits = kinds == {dtype} or (dtype == torch.bfloat16 and kinds == {torch.float32})
-    return None if hooked or learns or up.bias is not None or not suits else name
+    if any(m._forward_hooks or m._forward_pre_hooks for m in (base, down, up, drop)):
+        return None
+    parts = (
+        [base.weight, down.weight, up.weight] if base.bias is None else [base.weight, base.bias, down.weight, up.weight]
+    )
+    if any(p.requires_grad for p in parts[:-2]):
+        return None
+    kinds = {p.dtype for p in parts}
+    return name if kinds == {dtype} or (dtype == torch.bfloat16 and kinds == {torch.float32}) else None
