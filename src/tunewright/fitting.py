@@ -29,6 +29,7 @@ from tunewright.models import rows
 from tunewright.models.forward import ModelForward
 from tunewright.models.kept import Keeping, default_folder
 from tunewright.models.loading import Loaded
+from tunewright.models.looking import show
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.saving import Saved
 from tunewright.models.scoring import laid
@@ -152,6 +153,7 @@ def prepare_fit(
     model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
     precision = chosen(recipe.model.precision, recipe.model.device)
+    show(adaptation, [(model, supervised)], layout, recipe.seed)
     examples = {e.id: e for e in supervised}
     lengths = {e.id: len(e) for e in supervised}
     plan = Plan.of(

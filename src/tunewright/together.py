@@ -27,6 +27,7 @@ from tunewright.kinds.pools import bound_sampler
 from tunewright.mixing import Mixed, Mixture, Part
 from tunewright.mixing.mixture import named
 from tunewright.models import several
+from tunewright.models.looking import show
 from tunewright.models.precision import chosen, chosen_device
 from tunewright.models.several import TaskForwards
 from tunewright.objectives.wrapping import prepared
@@ -119,6 +120,7 @@ def prepare_together(recipe: Recipe, parts: Mapping[str, OneTask]) -> Together:
         model.to(chosen_device(recipe.model.device)).train()
     layout = None if recipe.model.layout == "auto" else recipe.model.layout
     precision = chosen(recipe.model.precision, recipe.model.device)
+    show(adaptation, [(models[task], supervised[task]) for task in tasks], layout, recipe.seed)
     lengths = {named(task, e.id): len(e) for task, own in supervised.items() for e in own}
     plan = Plan.of(
         len(lengths), sum(lengths.values()), epochs=t.epochs, batch=t.batch, batch_tokens=t.batch_tokens, limit=t.steps

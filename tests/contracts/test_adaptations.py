@@ -133,6 +133,7 @@ TABLE: dict[str, list[tuple[Any, Subject, Learns]]] = {
         (Lora(rank=4, init="pissa", dora=True, rank_stabilised=True, rank_pattern={"value": 2}), BERT, ADDED),
         (Lora(rank=2, init="pissa"), LLAMA, ADDED),
         (Lora(rank=4, init="olora"), BERT, ADDED),
+        (Lora(rank=4, init="eva"), BERT, ADDED),
         (Lora(rank=4, top=1, rank_pattern={"value": 2}, alpha_pattern={"*.output.dense": 4.0}), BERT,
          lambda n: ADDED(n) and (layer(n, 1) or "classifier" in n)),
     ],
@@ -412,7 +413,7 @@ def test_lora_is_the_low_rank_product() -> None:
         ({"rank": 3, "init": "orthogonal", "top": 1, "layers": [0]},
          ["adaptation.lora.rank", "even", "4", "adaptation.lora.top", "one of the two"]),
         ({"init": "orthogonal", "rank_pattern": {"query": 5}}, ["adaptation.lora.rank_pattern.query", "even"]),
-        ({"init": "eva"}, ["adaptation.lora.init", "pissa"]),
+        ({"init": "evil"}, ["adaptation.lora.init", "pissa"]),
         ({"rank_pattern": {"query": 0}}, ["adaptation.lora.rank_pattern", "query"]),
     ],
 )  # fmt: skip

@@ -38,6 +38,7 @@ LEARNERS: dict[str, Any] = {
     "bottleneck": {"bottleneck": {"placement": "houlsby", "reduction": 2, "dropout": 0.2}},
     "ia3": "ia3",
     "pissa": {"lora": {"rank": 4, "init": "pissa", "dora": True, "dropout": 0.1}},
+    "eva": {"lora": {"rank": 4, "init": "eva"}},
     "prompt_tuning": {"prompt_tuning": {"tokens": 4}},
     "p_tuning": {"p_tuning": {"tokens": 4}},
     "prefix_tuning": {"prefix_tuning": {"tokens": 4, "projection": 8}},

@@ -7,6 +7,7 @@ that are there by then; merged in the opposite order.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,6 +77,17 @@ class Chain:
                         to_do="remove a part of the list")
             )  # fmt: skip
         return model
+
+    @property
+    def looks(self) -> bool:
+        """Whether a part begins from what the layers read."""
+        return any(getattr(part, "looks", False) for part in self.parts)
+
+    def look(self, model: nn.Module, run: Callable[[], None]) -> None:
+        """Lets that part see what the layers read while `run` passes texts through the model."""
+        for part in self.parts:
+            if getattr(part, "looks", False):
+                part.look(model, run)  # type: ignore[attr-defined]
 
     def merge(self, model: nn.Module) -> nn.Module:
         for part in reversed(self.parts):

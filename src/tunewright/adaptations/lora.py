@@ -10,6 +10,8 @@ Where the matrices start (`init`):
                  both learn from the first step. Needs an even rank. https://datta0.github.io/posts/rethink-lora-init
     pissa        B A is W's best approximation of that rank and W keeps the residual (Meng et al. 2024, "PiSSA").
     olora        the same from the first columns of W's QR decomposition (Büyükakyüz 2024, "OLoRA").
+    eva          A's rows are the directions in which the layer's inputs vary most, on some training texts; B is zero
+                 (Paischer et al. 2024, "EVA"; `eva`). As `default` where there are no texts to look at.
 
 `pissa` and `olora` change the base's weights in memory by what B A takes over; what is saved is a LoRA of twice the rank
 for the base as it was (`starts`). A matrix with a narrower side above 1,024 is taken apart by peft's randomised method.
@@ -23,13 +25,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Lt
 from torch import nn
 
+from tunewright.adaptations import eva
 from tunewright.adaptations.starts import SPLITTING, remember
 from tunewright.adaptations.targets import depths, in_layers, is_turned, matches, modules_named, sides
 from tunewright.adaptations.wrapping import head_of, task_of, unwrapped, wrap
@@ -56,7 +59,7 @@ class Lora:
     targets: str | tuple[str, ...] = "all-linear"
     rank_stabilised: bool = False
     dora: bool = False
-    init: Literal["default", "orthogonal", "pissa", "olora"] = "default"
+    init: Literal["default", "orthogonal", "pissa", "olora", "eva"] = "default"
     layers: tuple[Annotated[int, Ge(0)], ...] = ()
     top: Annotated[int, Ge(1)] | None = None
     rank_pattern: Mapping[str, Annotated[int, Ge(1)]] = field(default_factory=dict)
@@ -118,6 +121,15 @@ class Lora:
             remember(wrapped)
         return wrapped
 
+    @property
+    def looks(self) -> bool:
+        """Whether it begins from what the layers read (`look`)."""
+        return self.init == "eva"
+
+    def look(self, model: nn.Module, run: Callable[[], None]) -> None:
+        """Sees what the layers read while `run` passes texts through the adapted model."""
+        eva.look(model, run)
+
     def merge(self, model: nn.Module) -> nn.Module:
         """The plain model with the products added to its weights."""
         return unwrapped(model)
@@ -126,7 +138,7 @@ class Lora:
         """The start in peft's words."""
         if self.init == "pissa" and max(min(sides(module)) for module in chosen.values()) > _EXACT:
             return "pissa_niter_16"
-        return True if self.init == "default" else self.init
+        return True if self.init in ("default", "eva") else self.init
 
     def _chosen(self, model: nn.Module, head: list[str]) -> dict[str, nn.Module]:
         """The modules that get a product.
@@ -182,7 +194,9 @@ class Lora:
         if self.init == "olora" and any(is_turned(module) for module in chosen.values()):
             problems.append(self._refused("this family's matrices, which lie turned", "pissa"))
         if self.init in SPLITTING and not all(_plain(module) for module in chosen.values()):
-            problems.append(self._refused("quantized weights", "default or orthogonal, which leave the base as it is"))
+            problems.append(
+                self._refused("quantized weights", "default, eva or orthogonal, which leave the base as it is")
+            )
         return problems
 
     def _refused(self, what: str, allowed: str) -> Problem:
