@@ -14,6 +14,7 @@ from tunewright.data.steps import mojibake as mojibake
 from tunewright.data.steps import near_duplicates as near_duplicates
 from tunewright.data.steps import perplexity as perplexity
 from tunewright.data.steps import personal_data as personal_data
+from tunewright.data.steps import pseudo_labels as pseudo_labels
 from tunewright.data.steps import repetition as repetition
 from tunewright.data.steps import script as script
 from tunewright.data.steps import semantic_duplicates as semantic_duplicates
