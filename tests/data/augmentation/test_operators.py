@@ -120,7 +120,7 @@ def test_of_two_texts_one_is_changed(operator: Operator) -> None:
     assert sides == {True, False}
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(text=st.text(max_size=60) | st.sampled_from([*ENGLISH, *CHINESE]).flatmap(lambda t: st.just(t * 2)))
 def test_any_text_at_all_is_cut_and_edited(text: str) -> None:
     guard = Guard(("pos",), ("New York",))
@@ -281,6 +281,10 @@ def test_generation_shows_rows_of_the_label_and_asks_for_labels_without_rows() -
     (child,) = Generate(shots=3)([Ask("a", 0, rows[0])], given, "it")
     assert child is not None and child.parents[0] == rows[0].id and len(child.parents) == 3
     assert all(f"row {i}" not in asked[0] for i in (1, 3, 5, 7)), "rows of another label are not shown"
+    styled = replace(given, unlabelled=[draft("an unlabelled text"), draft("another of these")])
+    Generate(style=1)([Ask("a", 0, rows[0])], styled, "it")
+    last = asked.pop()
+    assert sum(text in last for text in ("an unlabelled text", "another of these")) == 1 and "for their style" in last
     (child,) = Generate(domain="hotels", labels={"new": "a bill"})([Ask("new", 0)], given, "it")
     assert child is not None and child.parents == () and child.ask.row is None
     assert '"new" (a bill)' in asked[1] and "(hotels)" in asked[1]

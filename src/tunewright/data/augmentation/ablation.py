@@ -12,14 +12,15 @@ through would know the answers. A child whose text stands in the fold left out i
 
 What it does not say: that a fine-tuned model gains or loses likewise. On pre-trained models such operators mostly gain nothing
 (Longpre et al. 2020, "How Effective is Task-Agnostic Data Augmentation for Pretrained Transformers?"). Cost: about
-K x REPEATS x (1 + m) + K (K - 1) / 2 x REPEATS fits of the probe; of more than `MOST` rows so many are drawn by key.
+K x REPEATS x (1 + m) + K (K - 1) / 2 x REPEATS fits of the probe; of more than `MOST` rows so many are drawn by key, and more than
+`MANY` classes are tried once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from tunewright.core.errors import counted as said
 from tunewright.core.seeds import key
-from tunewright.data.augmentation.bag import STRENGTH, Probe, counter
+from tunewright.data.augmentation.bag import MANY, STRENGTH, Probe, counter
 from tunewright.data.augmentation.gates import whole
 from tunewright.data.augmentation.judging import FOLDS, folds, told
 from tunewright.data.augmentation.protocol import Child
@@ -80,15 +81,16 @@ class Ablation:
     level: float = 0.95
     accuracy: float = 0.0
     macro_f1: float = 0.0
-    worth: Mapping[str, Worth] = ()  # type: ignore[assignment]
+    worth: Mapping[str, Worth] = field(default_factory=dict)
     refused: str = ""
+    repeats: int = REPEATS
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
         if self.refused:
             return {"rows": self.rows, "refused": self.refused}
         return {
-            "rows": self.rows, "folds": FOLDS, "repeats": REPEATS, "level": self.level,
+            "rows": self.rows, "folds": FOLDS, "repeats": self.repeats, "level": self.level,
             "without": {"accuracy": self.accuracy, "macro_f1": self.macro_f1},
             "operators": {name: worth.as_json() for name, worth in self.worth.items()},
         }  # fmt: skip
@@ -125,7 +127,8 @@ def ablate(
     if why := refusal(rows):
         return Ablation(len(rows), refused=why)
     trial = _Trial(rows, children, confidence)
-    answers = [trial.repeat(folds(rows, seed, f"ablation {n}")) for n in range(REPEATS)]
+    repeats = REPEATS if len(trial.classes) <= MANY else 1
+    answers = [trial.repeat(folds(rows, seed, f"ablation {n}")) for n in range(repeats)]
     level = 1 - 0.05 / max(len(children), 1)
     truth, classes = trial.truth, len(trial.classes)
     base = np.stack([found[""] for found in answers])
@@ -133,10 +136,10 @@ def ablate(
     for name in children:
         own = np.stack([found[name] for found in answers])
         accuracy, f1 = _paired(truth, base, own, classes, level, key(seed, "ablation", name))
-        worth[name] = Worth(trial.learnt[name] / (FOLDS * REPEATS), accuracy, f1)
+        worth[name] = Worth(trial.learnt[name] / (FOLDS * repeats), accuracy, f1)
     ones = np.ones((1, len(rows)))
     without = float(np.mean([_macro_f1(ones, truth, one, classes)[0] for one in base]))
-    return Ablation(len(rows), level, float((base == truth).mean()), without, worth)
+    return Ablation(len(rows), level, float((base == truth).mean()), without, worth, repeats=repeats)
 
 
 def shared(rows: int, children: int) -> float:
@@ -154,10 +157,10 @@ class _Trial:
         self.names = list(children)
         self.operator = np.array([child.operator for child in self.children])
         texts = [whole(row) for row in rows] + [whole(child) for child in self.children]
-        self.counts = counter(texts)(texts)
         self.n, self.confidence = len(rows), confidence
         self.labels = np.array([row.label or "" for row in rows] + [child.ask.label for child in self.children])
         self.classes = tuple(sorted(set(self.labels.tolist())))
+        self.counts = counter(texts, len(self.classes))(texts)
         self.truth = np.array([self.classes.index(label) for label in self.labels[: self.n].tolist()])
         place = {row.id: i for i, row in enumerate(rows)}
         self.parents = [[place[p] for p in child.parents if p in place] for child in self.children]

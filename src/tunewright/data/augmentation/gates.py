@@ -215,7 +215,7 @@ class ProbeGate:
 @register("gate", "perplexity")
 @dataclass(frozen=True)
 class PerplexityGate:
-    """`ratio`: of the child's perplexity to the parent's."""
+    """`ratio`: of the child's perplexity to the parent's; a parent of which nothing can be judged asks nothing."""
 
     code: ClassVar[str] = "augment_perplexity"
     needs: ClassVar[tuple[Need, ...]] = ("perplexity",)
@@ -234,12 +234,12 @@ class PerplexityGate:
         if len(asked) < len(children):  # a generated text is held to what is usual
             asked |= {id_: rows[id_] for id_ in sorted(rows)[:200]}
         theirs = dict(zip(asked, ground.perplexity([whole(row) for row in asked.values()]), strict=True))
-        usual = float(np.median(list(theirs.values()))) if theirs else float("inf")
+        usual = float(np.nanmedian(list(theirs.values()))) if theirs else float("inf")
         found = []
         for child, p in zip(children, mine, strict=True):
             row = child.ask.row
             q = usual if row is None or child.kind == "new" else float(theirs[row.id])
-            found.append(f"perplexity {p:.0f} against {q:.0f}" if not p <= self.ratio * q else "")
+            found.append(f"perplexity {p:.0f} against {q:.0f}" if np.isfinite(q) and not p <= self.ratio * q else "")
         return found
 
 

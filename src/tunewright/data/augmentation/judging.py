@@ -44,7 +44,7 @@ def judge_of(rows: Sequence[Draft], seed: int) -> tuple[Judge, tuple[str, ...]]:
     labels = np.array([row.label or "" for row in rows])
     classes = tuple(sorted(set(labels.tolist())))
     fold = folds(rows, seed, "judge")
-    count = counter([whole(row) for row in rows])
+    count = counter([whole(row) for row in rows], len(classes))
     counts = count([whole(row) for row in rows])
     probes = [Probe(counts[fold != f], labels[fold != f]) for f in range(FOLDS)]
     place = {row.id: f for row, f in zip(rows, fold.tolist(), strict=True)}

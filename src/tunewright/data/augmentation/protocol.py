@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -94,14 +94,17 @@ class Child:
 
 @dataclass(frozen=True)
 class Kit:
-    """What operators work with: the seed, what is protected, the rows of train, and a language model where one is named."""
+    """What operators work with: the seed, what is protected, the rows of train, a language model where one is named.
+
+    `unlabelled` rows show the style of a domain; nothing is made of them.
+    """
 
     seed: int
     guard: Guard = Guard()
     base: Path = Path()
     train: Sequence[Draft] = ()
     write: Callable[[Sequence[str]], list[str]] | None = None
-    cache: dict[str, object] = field(default_factory=dict, repr=False, compare=False)
+    unlabelled: Sequence[Draft] = ()
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -125,7 +125,7 @@ class Augment:
         labels = tuple(sorted({row.label or "" for row in drafts})) if classes else ()
         kit = Kit(
             room.seed, Guard(labels, self.protect), room.base, tuple(drafts),
-            None if room.write is None else _remembering(room.write),
+            None if room.write is None else _remembering(room.write), tuple(room.unlabelled),
         )  # fmt: skip
         judge, known = judge_of(drafts, room.seed) if len(labels) > 1 and self._probe() is not None else (None, ())
         return Ground(kit, room.held, judge, known, room.encode, room.perplexity)
@@ -143,8 +143,8 @@ class Augment:
             )
         rows = drawn(ground.kit.train, room.seed)
         gates: list[Gate] = [gate for gate in self.gates if not isinstance(gate, ProbeGate)]
-        kit = Kit(ground.kit.seed, ground.kit.guard, ground.kit.base, rows, ground.kit.write)
-        smaller = Ground(kit, ground.held, None, (), ground.encode, ground.perplexity)
+        kit = replace(ground.kit, train=rows)
+        smaller = replace(ground, kit=kit, judge=None, classes=())
         share = len(rows) / max(len(ground.kit.train), 1)
         part = None if quotas is None else {label: round(n * share) for label, n in quotas.items()}
         children = {
