@@ -16,6 +16,7 @@ from tunewright import data as data_side
 from tunewright.core.errors import DataError, Problem, RecipeError, closest, listed
 from tunewright.core.files import write_text
 from tunewright.data import Row
+from tunewright.data.compressed import parted
 from tunewright.kinds import Answer
 from tunewright.predicting import Adapters, Predictor, load
 
@@ -104,9 +105,9 @@ def is_file(source: str) -> bool:
     Raises:
         DataError: it can only mean a data file, and there is none: nobody wants the name's own label.
     """
-    if os.path.exists(source):  # noqa: PTH110  (Path.exists raises on a text longer than a file's name can be)
+    if os.path.exists(source) or parted(Path(source))[1]:  # noqa: PTH110  (Path.exists raises on a text that is too long)
         return True
-    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|json|parquet|arrow|txt)(\.gz)?", source, re.IGNORECASE):
+    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|json|parquet|arrow|xlsx|txt)(\.(gz|bz2|xz|zst|zip))?", source, re.IGNORECASE):
         near = [p.name for p in Path(source).parent.glob("*.*")]
         raise DataError(
             Problem(where=source, found="there is no such file", allowed="a file with texts, or one text",
@@ -141,7 +142,8 @@ def predict_file(who: Answerers, source: Path, out: Path | None, text: str | Non
     column = text or str(predictors[0].saved.card.get("text") or "text")
     pair = next((p.saved.card["pair"] for p in predictors if p.pair), None)
     rows = _read(source, data_side.Columns(column, who.column, pair))
-    out = out or source.with_name(f"{source.name.split('.')[0]}.predictions.csv")
+    file = parted(source)[0]
+    out = out or file.with_name(f"{file.name.split('.')[0]}.predictions.csv")
     if out.suffix not in (".csv", ".jsonl"):
         raise DataError(Problem(where="--out", found=str(out), allowed="a .csv or .jsonl file"))
     lines = _alone(predictors[0], rows.rows) if adapters is None else _each(adapters, who, rows.rows)

@@ -67,7 +67,10 @@ def workbook(rows: list[tuple[str, str]]) -> bytes:
     for row in rows:
         page.append(["", ""])
         for cell, value in zip(page[page.max_row], row, strict=True):
-            cell.value, cell.data_type = ILLEGAL_CHARACTERS_RE.sub("", value), "s"  # a text, be it one that looks like a formula
+            cell.value, cell.data_type = (
+                ILLEGAL_CHARACTERS_RE.sub("", value),
+                "s",
+            )  # a text, be it one that looks like a formula
     made.save(out)
     return out.getvalue()
 
@@ -115,6 +118,8 @@ def test_every_row_of_a_whole_file_comes_back(rows: list[tuple[str, str]], name:
             (ILLEGAL_CHARACTERS_RE.sub("", t).strip("\n_") or "x", ILLEGAL_CHARACTERS_RE.sub("", g).strip("\n_"))
             for t, g in rows
         ]
+    if name == "a.tsv":  # where a quote that runs over lines of two cells is not believed to be one
+        rows = [(t.replace("\n", " "), g.replace("\n", " ")) for t, g in rows]
     with file(name, WRITERS[name](rows)) as path:
         found = accounted(path)
     assert found is not None
