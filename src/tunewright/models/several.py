@@ -67,7 +67,8 @@ def plain(model: Any) -> Any:
 
 
 def share(models: Mapping[str, Any]) -> None:
-    """Puts the first model's body into all of them; language models of one kind share their heads too.
+    """Puts the first model's body into all of them, and the virtual tokens that it reads; language models of one kind share
+    their heads too.
 
     Raises:
         ModelError: the tasks need bodies that have nothing in common.
@@ -81,6 +82,10 @@ def share(models: Mapping[str, Any]) -> None:
         if output_of(inner) == "vocabulary" and body is not inner:
             heads = (name for name, child in inner.named_children() if child is not body)
             named += [(inner, name, f"{type(inner).__name__}.{name}") for name in heads]
+        if isinstance(
+            getattr(model, "prompt_encoder", None), nn.Module
+        ):  # virtual tokens, which peft keeps outside the body
+            named.append((model, "prompt_encoder", "prompt_encoder"))
         learnt = 0
         for holder, name, key in named:
             own = getattr(holder, name)
