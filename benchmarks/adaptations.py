@@ -2,6 +2,7 @@
 
     python benchmarks/adaptations.py --out result.json --markdown result.md
     python benchmarks/adaptations.py --ways top head --rounds 3
+    python benchmarks/adaptations.py --ways lora --rounds 3 --extra-rounds 1 --train-rows 1000 --epochs 3
     python benchmarks/adaptations.py --quick
 
 The head and the top layer alone, the head alone, and LoRA of rank 16 on every linear layer; 2,000 tweets, five epochs.

@@ -1,6 +1,7 @@
 """What tutorials say of LoRA, measured on real data; and what every other way of adapting costs and is worth.
 
     python benchmarks/claims.py --out result.json --markdown result.md
+    python benchmarks/claims.py --ways full lora lora_4
     python benchmarks/claims.py --quick
 
 It trains 0.1% to 1% of the parameters, reaches nearly full quality, trains 3 to 5 times as fast and saves 90% of the

@@ -7,8 +7,8 @@ input and its weight anew at each step: more time goes there than LoRA saves of 
 
 is one node that keeps x and x A^T, both in the precision of the products. W is brought into that precision once, and for
 bfloat16 into the order that oneDNN wants, for y and for dx: 4 bytes a parameter beside the model's own. Query, key and
-value, or the two halves of a gated feed-forward, read one input: their weights lie one above the other, and are one
-product, whose input is cast once and whose gradient is one sum.
+value, or the two halves of a gated feed-forward, read one input: they are one node, whose input is cast once and whose
+gradient is one sum; in bfloat16 their weights lie one above the other and are one product (`frozen_weights.py`).
 
 It stands in for `forward` of peft's plain `lora.Linear` only while a ModelForward runs. What is not plain (DoRA, dropout
 before A in training, several active adapters, merged ones, quantized weights, a base that learns) is left to peft.
