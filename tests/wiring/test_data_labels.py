@@ -235,3 +235,14 @@ def test_numbers_are_arbitrated_by_their_middle(tmp_path: Path) -> None:
         torn = [draft(t, label, f"w{i}") for t, labels in said.items() for i, label in enumerate(labels)]
         left = Arbitrate(method=method, spread_above=2.0)(torn, Room(Journal(), target, 0))  # type: ignore[arg-type]
         assert [r.text for r in left] == ["c"]
+
+
+def test_a_models_opinion_breaks_a_tie_in_a_step(tmp_path: Path) -> None:
+    (tmp_path / "said.csv").write_text("id,p_x,p_y\nb,0.2,0.8\n", encoding="utf-8")
+    rows = [draft(text, label, by) for text in "bc" for label, by in (("x", "anna"), ("y", "ben"))]
+    room = Room(Journal(), Classes(), 0, base=tmp_path)
+    left = Arbitrate(method="majority", opinion="said.csv")(rows, room)
+    assert [(r.text, r.label) for r in left] == [("b", "y")] and dict(left[0].soft) == pytest.approx(
+        {"y": 0.6, "x": 0.4}
+    )
+    assert [q.reason for q in room.journal.quarantined] == ["undecided"]

@@ -9,7 +9,8 @@
 Rows of one item that bear an annotator are joined first (`annotation_joined`). Then each text has the label that the method
 believes, and with `soft` the probability of every label, which the loss goes by. A tie, and a label less probable than `queue_below`,
 set the row aside (`undecided`): `tunewright data queue export` asks people about it, and `gold`, their answers, settles it in the
-next run (`adjudicated`), as it settles rows that contradict each other without annotators. Gold beats all.
+next run (`adjudicated`), as it settles rows that contradict each other without annotators. Gold beats all. `opinion` is a file with
+out-of-sample probabilities of a model, columns `id` (the record's) and p_LABEL: one annotator more.
 
 Rows without an annotator stay as they are. Classification takes every method but the mean; regression median and mean.
 """
@@ -30,6 +31,7 @@ from tunewright.data.labels.agreement import agree
 from tunewright.data.labels.answers import Answer, Log, gold_by_key
 from tunewright.data.labels.arbitration import Arbitrated, Decision, Method, arbitrate
 from tunewright.data.labels.queue import UNDECIDED
+from tunewright.data.labels.reading import read_opinion
 from tunewright.data.labels.votes import Level, Vote, Votes, gathered
 from tunewright.data.steps.protocol import Phase, Room
 
@@ -49,12 +51,13 @@ class Arbitrate:
 
     phase: ClassVar[Phase] = "labels"
     needs: ClassVar[tuple[()]] = ()
-    paths: ClassVar[tuple[str, ...]] = ("gold",)
+    paths: ClassVar[tuple[str, ...]] = ("gold", "opinion")
     method: Method = "dawid_skene"
     soft: bool = True
     queue_below: Annotated[float, Ge(0), Le(1)] = 0.0
     spread_above: float | None = None
     gold: str | None = None
+    opinion: str | None = None
     level: Level | None = None
     order: tuple[str, ...] = ()
     smoothing: Annotated[float, Gt(0)] = 1.0
@@ -95,10 +98,18 @@ class Arbitrate:
             level=level, order=self.order, where="data.steps, arbitrate",
         )  # fmt: skip
         found = arbitrate(
-            votes, self.method, below=self.queue_below, spread_above=self.spread_above, smoothing=self.smoothing
-        )
+            votes, self.method, below=self.queue_below, spread_above=self.spread_above, smoothing=self.smoothing,
+            opinion=self._opinions(names, room),
+        )  # fmt: skip
         room.found["arbitrate"] = _told(found, votes, room.seed)
         return {id(names[one.item]): one for one in found.decisions}
+
+    def _opinions(self, names: Mapping[str, Draft], room: Room) -> dict[str, dict[str, float]] | None:
+        """The model's probabilities by the votes' names of the items; the file has them by the records' ids."""
+        if self.opinion is None:
+            return None
+        given = read_opinion(room.base / self.opinion, "id")
+        return {name: given[draft.id] for name, draft in names.items() if draft.id in given}
 
     def _settled(self, draft: Draft, one: Decision, room: Room) -> bool:
         """Gives the draft its label; False where it is set aside."""
