@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Texts = Callable[[Ints], Sequence[str]]
 """The texts at these places."""
 BATCH_CHARACTERS = 1 << 16
-_PAIRS = 1 << 13
+_PAIRS = 1 << 11
 _SHARE, _LEAST = 0.01, 20
 
 
@@ -46,15 +46,22 @@ class Prints:
         return Prints(self.content[rows], place[self.owner[sets]], self.long[sets], self.keys[sets])
 
     @staticmethod
-    def joined(parts: Sequence[Prints]) -> Prints:
-        """Those of several batches, one after the other."""
-        before = np.cumsum([0, *(len(part.content) for part in parts)])
-        return Prints(
-            np.concatenate([part.content for part in parts]),
-            np.concatenate([part.owner + start for part, start in zip(parts, before, strict=False)]),
-            np.concatenate([part.long for part in parts]),
-            np.concatenate([part.keys for part in parts]),
-        )
+    def joined(parts: list[Prints]) -> Prints:
+        """Those of several batches, one after the other. The list is emptied on the way, so that memory is held once."""
+        texts, sets = sum(len(part.content) for part in parts), sum(len(part.owner) for part in parts)
+        made = Prints(
+            np.empty(texts, np.uint64), np.empty(sets, np.int64), np.empty(sets, np.bool_),
+            np.empty((sets, parts[0].keys.shape[1]), np.uint32),
+        )  # fmt: skip
+        parts.reverse()
+        text = at = 0
+        while parts:
+            part = parts.pop()
+            end = at + len(part.owner)
+            made.content[text : text + len(part.content)] = part.content
+            made.owner[at:end], made.long[at:end], made.keys[at:end] = part.owner + text, part.long, part.keys
+            text, at = text + len(part.content), end
+        return made
 
 
 def batches(texts: Sequence[str], characters: int = BATCH_CHARACTERS) -> Iterator[Sequence[str]]:

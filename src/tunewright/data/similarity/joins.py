@@ -14,7 +14,7 @@ from tunewright.data.similarity.shingles import jaccard, shingled
 
 Ints = NDArray[np.int64]
 _BUCKET = 64
-_PAIRS = 1 << 13
+_PAIRS = 1 << 11
 _ROWS, _COLUMNS = 1024, 4096
 
 

@@ -38,7 +38,7 @@ from tunewright.data.streaming.writing import Form, write
 from tunewright.data.targets import target_of
 from tunewright.data.targets.names import near_labels
 
-BATCH = 20_000
+BATCH = 10_000
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Read:
     columns: Columns
     labels: list[str]
     files: list[str]
-    prints: Prints | None
+    prints: list[Prints | None]
     stages: dict[str, Stage]
     paths: list[Path]
     bounds: list[int] = field(default_factory=lambda: [0])
@@ -154,16 +154,14 @@ def _read(options: Options, base: Path, near: NearDuplicates | None, beside: Pat
     batches = read_batches(paths, options.columns, options.form, size, None, target)
     threshold = near.threshold if near else None
     spilled = list[Columns]()
-    prints = list[Prints]()
     labels, files, said = dict[str, int](), dict[str, int](), Counter[str]()
-    done = _Read(_EMPTY, [], [], None, {}, [])
+    done = _Read(_EMPTY, [], [], [], {}, [])
     with (beside / "ledger.jsonl").open("w", encoding="utf-8", newline="\n") as events:
         for part in in_order(spill, _asked(batches, options, threshold, beside, done.paths), processes):
             events.write(part.events)
             said.update(part.said)
             spilled.append(_renumbered(part, labels, files))
-            if part.prints is not None:
-                prints.append(part.prints)
+            done.prints.append(part.prints)
             done.bounds.append(done.bounds[-1] + part.rows)
             for stage in part.stages:
                 done.stages[stage.name] = _added(done.stages.get(stage.name), stage)
@@ -175,7 +173,6 @@ def _read(options: Options, base: Path, near: NearDuplicates | None, beside: Pat
         done.columns = Columns(
             *(np.concatenate([getattr(c, name) for c in spilled]) for name in Columns.__dataclass_fields__)
         )
-    done.prints = Prints.joined(prints) if prints else None
     return done
 
 

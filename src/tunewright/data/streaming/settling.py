@@ -19,6 +19,8 @@ from tunewright.data.streaming.batch import Columns, texts_at
 from tunewright.data.streaming.deciding import Bools, Fates, Ints, contradictions, copies, firsts, numbers
 from tunewright.data.targets import target_of
 
+_AT_ONCE = 1 << 16
+
 
 @dataclass
 class Decided:
@@ -42,7 +44,7 @@ class Decided:
 
 
 def decide(
-    columns: Columns, labels: Sequence[str], files: Sequence[str], prints: Prints | None, paths: Sequence[Path],
+    columns: Columns, labels: Sequence[str], files: Sequence[str], prints: list[Prints | None], paths: Sequence[Path],
     options: Options, near: NearDuplicates | None, seed: int, bounds: Sequence[int],
 ) -> Decided:  # fmt: skip
     """Contradictions, copies, near copies, splits.
@@ -50,7 +52,7 @@ def decide(
     Args:
         columns: of all rows that were read, cleaned and given a label.
         labels, files: what the columns count by.
-        prints: of the same rows, where near copies are looked for.
+        prints: of the same rows by spill, where near copies are looked for; the list is emptied.
         paths, bounds: the spills, and at which row each begins, with the end of the last.
         options, near, seed: what is asked.
     """
@@ -66,7 +68,7 @@ def decide(
     if options.duplicates:
         _leave(made, "duplicates", left, copies(group, columns.label, left, "duplicate"))
     del group
-    if near is not None and prints is not None:
+    if near is not None and any(prints):
         _near(made, left, prints, paths, bounds, near)
     _divide(made, left, options, seed)
     return made
@@ -86,10 +88,15 @@ def _leave(made: Decided, name: str, left: Bools, fates: Sequence[Fates]) -> Non
 
 
 def _near(
-    made: Decided, left: Bools, prints: Prints, paths: Sequence[Path], bounds: Sequence[int], step: NearDuplicates
+    made: Decided,
+    left: Bools,
+    prints: list[Prints | None],
+    paths: Sequence[Path],
+    bounds: Sequence[int],
+    step: NearDuplicates,
 ) -> None:
     rows, columns = np.flatnonzero(left), made.columns
-    found = prints.taken(rows)
+    found = _of_rows(prints, left, bounds)
     asked = candidates(found)
     texts = _texts(rows[asked], paths, bounds)
     clusters = clusters_of(found, step.threshold, lambda at: texts.take(np.searchsorted(asked, at)).to_pylist())
@@ -122,6 +129,16 @@ def _near(
     }
 
 
+def _of_rows(prints: list[Prints | None], left: Bools, bounds: Sequence[int]) -> Prints:
+    """The prints of the rows that are left; `prints` is emptied."""
+    parts = []
+    for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        part, prints[i] = prints[i], None
+        if part is not None:
+            parts.append(part.taken(np.flatnonzero(left[start:end])))
+    return Prints.joined(parts)
+
+
 def _name(made: Decided, group: Ints, many: Ints) -> None:
     """Let the row with the smallest id name each cluster."""
     order = many[np.lexsort((made.nth[many], made.columns.id[many], group[many]))]
@@ -152,7 +169,10 @@ def _divide(made: Decided, left: Bools, options: Options, seed: int) -> None:
         least = np.full(int(back.max()) + 1, np.iinfo(np.uint64).max, np.uint64)
         np.minimum.at(least, back, unit[inside])
         unit[inside] = least[back]
-    where = [NAMES.index(split_of(f"{key:016x}", seed, options.shares)) for key in unit.tolist()]
-    made.split[rows] = np.array(where, np.int8)
+    number = {name: i for i, name in enumerate(NAMES)}
+    for start in range(0, len(rows), _AT_ONCE):
+        some = unit[start : start + _AT_ONCE].tolist()
+        where = [number[split_of(f"{key:016x}", seed, options.shares)] for key in some]
+        made.split[rows[start : start + _AT_ONCE]] = np.array(where, np.int8)
     made.sizes = {name: int((made.split == i).sum()) for i, name in enumerate(NAMES)}
     _leave(made, "split", left, [])
