@@ -19,9 +19,11 @@ import tunewright
 from tunewright import data as data_side
 from tunewright.core import registry
 from tunewright.core.errors import DataError, Problem, RunDamaged
+from tunewright.core.files import sha256
 from tunewright.models.loading import CATALOGUE, Found
 from tunewright.objectives import fingerprint, moved
 from tunewright.recipe import Recipe
+from tunewright.recipe_data import files_of
 from tunewright.tracking import RunFolder, machine, versions
 
 Inputs = Mapping[str, Sequence[Sequence[str]]]
@@ -87,6 +89,8 @@ def identify(recipe: Recipe, base: Path, found: Found, known: Mapping[str, Any])
     own = fingerprint(registry.build("objective", placed(recipe, base).objective))
     if own is not None:
         asked = hashlib.sha256(f"{asked}{own}".encode()).hexdigest()
+    for path in files_of(options.steps or ()):
+        asked = hashlib.sha256(f"{asked}{_file(path)}".encode()).hexdigest()
     if options.division.manifest is not None:
         frozen = sorted(data_side.frozen(Path(options.division.manifest)).items())
         asked = hashlib.sha256(f"{asked}{frozen}".encode()).hexdigest()
@@ -184,7 +188,8 @@ def absolute(recipe: Recipe, base: Path, found: Found) -> Recipe:
 
 def _absolute(data: Any, options: data_side.Options) -> Any:
     split = data.split.model_copy(update={"manifest": options.division.manifest})
-    return data.model_copy(update={**{role: getattr(options, role) for role in ROLES}, "split": split})
+    steps = tuple(registry.dump(list(options.steps or ())))
+    return data.model_copy(update={**{role: getattr(options, role) for role in ROLES}, "split": split, "steps": steps})
 
 
 def as_asked(recipe: Recipe, known: Mapping[str, Any]) -> Recipe:
@@ -227,6 +232,11 @@ def _hashes(inputs: Inputs) -> list[list[str]]:
 
 def _name(path: str) -> str:
     return path if data_side.is_remote(path) else Path(path).name
+
+
+def _file(path: Path) -> str:
+    """SHA-256 of a file that a step reads; of a folder, or one that is not there, its name: the step itself will tell."""
+    return sha256(path) if path.is_file() else str(path)
 
 
 def _content(path: str, before: Sequence[Sequence[str]], options: data_side.Options) -> str:

@@ -35,6 +35,7 @@ from tunewright.recipe_data import (
     Real,
     as_list,
     data_problems,
+    moved_steps,
     number,
     options_of,
     path_like,
@@ -235,6 +236,7 @@ class Recipe(Part):
         for name in ("train", "validation", "test"):
             value["data"].pop(name)
         value["data"]["split"].pop("manifest")
+        value["data"]["steps"] = registry.dump(moved_steps(self.data.steps, lambda path: "-"))
         for name in ("name", "revision"):
             value["model"].pop(name)
         value["training"].pop("trunk")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -167,12 +168,32 @@ def options_of(task: str, data: DataPart, base: Path = Path()) -> Options:
         limit=data.limit,
         conversation=data.conversation,
         system=data.system,
-        steps=tuple(registry.build("step", spec) for spec in data.steps),
+        steps=tuple(moved_steps(data.steps, whole(base))),
+        base=base,
         division=Division(
             split.by, split.stratify, split.folds, split.fold,
             None if split.manifest is None else placed((split.manifest,))[0],
         ),
     )  # fmt: skip
+
+
+def files_of(steps: Sequence[Any]) -> list[Path]:
+    """The files that steps read, as they name them (`paths`)."""
+    found = [getattr(step, name) for step in steps for name in getattr(step, "paths", ())]
+    return [Path(path) for path in found if path is not None]
+
+
+def moved_steps(steps: Sequence[Any], change: Callable[[str], str]) -> list[Any]:
+    """The steps, as a recipe has them or built, with `change` made to the files that they read."""
+    made = [registry.build("step", spec) for spec in steps]
+    own = [{name: getattr(step, name) for name in getattr(step, "paths", ())} for step in made]
+    there = [{name: change(path) for name, path in paths.items() if path is not None} for paths in own]
+    return [replace(step, **paths) if paths else step for step, paths in zip(made, there, strict=True)]
+
+
+def whole(base: Path) -> Callable[[str], str]:
+    """What makes a path whole that is relative to `base`."""
+    return lambda path: str((base / Path(path).expanduser()).resolve())
 
 
 def step_problems(data: Any) -> list[Problem]:

@@ -11,7 +11,7 @@ from toy_runs import Cli, lay, write_rows
 
 from tunewright.bundled import toy_rows
 from tunewright.data import content
-from tunewright.identity import identify
+from tunewright.identity import absolute, identify
 from tunewright.models.loading import find
 from tunewright.models.toy import toy_bert
 from tunewright.recipe import read
@@ -179,3 +179,19 @@ def test_a_loss_of_ones_own_counts_by_what_it_holds(
     (project / "same.py").unlink()
     said = cli("check", str(project / "toy.yaml"))
     assert said.code == 2 and "same.py" in said.out + said.err and "Traceback" not in said.err, said
+
+
+def test_files_that_steps_read_count_by_what_they_hold(project: Path) -> None:
+    steps = "data.steps=[strip, {arbitrate: {gold: gold.jsonl}}]"
+    gold = project / "gold.jsonl"
+    gold.write_text("")
+    before = fingerprint(project / "toy.yaml", steps)
+    parsed = read(project / "toy.yaml", [steps])
+    [_, step] = parsed.options(project).steps or ()
+    assert step.gold == str(gold)
+    kept = absolute(parsed, project, find(parsed.model.name))
+    assert kept.fingerprint() == parsed.fingerprint() and str(gold) in str(kept.dump()["data"]["steps"])
+    gold.rename(project / "other.jsonl")
+    assert fingerprint(project / "toy.yaml", steps.replace("gold.jsonl", "other.jsonl")) == before
+    (project / "other.jsonl").write_text("{}")
+    assert fingerprint(project / "toy.yaml", steps.replace("gold.jsonl", "other.jsonl")) != before

@@ -67,6 +67,8 @@ _DEFECTS = {
     "empty_span": ("Spans of nothing but white space", "set aside"),
     "span_text": ("Spans whose own text is not what stands there", "set aside"),
     "span_in_repair": ("Spans that end where the encoding was repaired", "set aside"),
+    "formula_error": ("Cells with a formula's error", "set aside"),
+    "formula_without_value": ("Formulas whose value was never saved", "set aside"),
     "no_sentence": ("Marks of documents, and comments", "left out"),
     "not_text": ("A list or an object where a text belongs", "set aside"),
     "no_reply": ("Conversations in which the assistant says nothing", "set aside"),

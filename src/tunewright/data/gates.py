@@ -79,8 +79,11 @@ def _parted(card: Mapping[str, Any]) -> float | None:
 
 
 def _alpha(card: Mapping[str, Any]) -> float | None:
-    found = card.get("found", {}).get("agreement")
-    value = found.get("alpha") if isinstance(found, Mapping) else None
+    """Krippendorff's alpha, where the rows have annotators."""
+    found: Any = card.get("found", {})
+    for name in ("arbitrate", "agreement", "figures", "alpha"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    value = found.get("value") if isinstance(found, Mapping) else found
     return float(value) if isinstance(value, (int, float)) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.data.rows import AS_FOUND, Columns, Form
@@ -56,7 +57,7 @@ class Options:
     by keyed hash; rows of files given for validation or test do not count.
 
     `steps` are what is done to texts and rows in this order (`tunewright.data.steps`), None what is done as a rule; `division`
-    says how they are divided.
+    says how they are divided; paths inside steps are relative to `base`.
 
     Of conversations and preferences: `conversation` is the form of the rows, `system` a system prompt for those without
     one. Which replies are learnt and what stands before a source is said when they are encoded.
@@ -78,3 +79,4 @@ class Options:
     system: str | None = None
     steps: tuple[Any, ...] | None = None
     division: Division = Division()
+    base: Path = Path()

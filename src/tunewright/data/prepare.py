@@ -104,7 +104,7 @@ def prepare(rows: Rows, options: Options, seed: int, models: Models = NO_MODELS)
     given_names = {name for name in given if name is not None}
     found = labelled(rows, options)
     target, journal, drafts, unlabelled = found.target, found.journal, found.drafts, list[Draft]()
-    room, steps = Room(journal, target, seed, models=models), steps_of(options)
+    room, steps = Room(journal, target, seed, options.base, models), steps_of(options)
     drafts = carried_out("labels", steps, drafts, room)
     if target.needs_label:
         drafts, unlabelled = set_aside_unlabelled(drafts, journal)
