@@ -48,7 +48,7 @@ def reviews(n: int = 200, wrong: int = 10, zh: bool = False) -> tuple[list[Draft
 
 def random_judged(n: int = 300, classes: int = 4, seed: int = 0, most: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return rng.integers(0, classes, n), rng.dirichlet(np.linspace(0.5, 4, classes), n)
+    return rng.integers(0, classes, n), rng.dirichlet(np.linspace(1, most, classes), n)
 
 
 def slow_joint(given: np.ndarray, p: np.ndarray) -> np.ndarray:
