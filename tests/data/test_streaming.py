@@ -191,3 +191,13 @@ def test_real_rows(shared: Path, tmp_path: Path) -> None:
     found = stream(options, tmp_path / "out", size=1000)
     same_as_prepared(options, Path(), found)
     assert {stage.name: stage.dropped for stage in found.ledger.stages}["near_duplicates"] == 113
+
+
+@pytest.mark.parametrize("labels", ["abb", "aab", "ab", "abbcc", "bbb"])
+@pytest.mark.parametrize("change", ["", " more"])
+def test_a_majority_stays_and_a_tie_is_set_aside(labels: str, change: str, tmp_path: Path) -> None:
+    rows = rows_of([]) + [(sentence(3) + change * (i % 2), label) for i, label in enumerate(labels)]
+    write_csv(tmp_path / "rows.csv", rows)
+    near = {"near_duplicates": {"conflicts": "majority"}}
+    options = options_of("rows.csv", near=near, conflicts="majority", label_map={"c": "b"} if labels == "abbcc" else {})
+    same_as_prepared(options, tmp_path, stream(options, tmp_path / "out", base=tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def _near(
 def _of_rows(prints: list[Prints | None], left: Bools, bounds: Sequence[int]) -> Prints:
     """The prints of the rows that are left; `prints` is emptied."""
     parts = []
-    for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for i, (start, end) in enumerate(pairwise(bounds)):
         part, prints[i] = prints[i], None
         if part is not None:
             parts.append(part.taken(np.flatnonzero(left[start:end])))
