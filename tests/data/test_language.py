@@ -75,8 +75,14 @@ def test_words_of_chinese_are_characters() -> None:
 
 
 def test_shares() -> None:
-    assert shares(["好", "不好", "I am not the one", "?"]) == {"zh": 0.5, "en": 0.25, "und": 0.25}
-    assert shares(["好", "hm"], "script") == {"Han": 0.5, "Latin": 0.5}
+    found = shares(["好", "不好", "I am not the one for you", "?"])
+    assert [(row["language"], row["rows"], row["share"]) for row in found] == [
+        ("zh", 2, 0.5),
+        ("en", 1, 0.25),
+        ("und", 1, 0.25),
+    ]
+    assert [(row["script"], row["rows"]) for row in shares(["好", "hm"], "script")] == [("Han", 1), ("Latin", 1)]
+    assert shares([]) == []
 
 
 def test_real_texts_are_never_taken_for_another_language(shared: Path) -> None:

@@ -19,7 +19,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,8 +205,8 @@ def guesser() -> Guess | None:
 Level = Literal["language", "script"]
 
 
-def shares(texts: Sequence[str], level: Level = "language", guess: Guess | None = None) -> dict[str, float]:
-    """The share of texts in each language or leading script, the most frequent first; `und` and "" where none can be said."""
+def shares(texts: Sequence[str], level: Level = "language", guess: Guess | None = None) -> list[dict[str, Any]]:
+    """How many texts are in each language or leading script, the most frequent first; `und` and "" where none can be said."""
     found = Counter(one.code if level == "language" else one.script for one in languages(texts, guess))
-    total = max(len(texts), 1)
-    return {name: n / total for name, n in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))}
+    ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{level: name, "rows": n, "share": n / len(texts)} for name, n in ranked]
