@@ -26,15 +26,16 @@ def models_of(recipe: Recipe, base: Path) -> Models:
         encode=None if asked.encoder is None else _late(lambda: _encoder(asked.encoder or "", base)),
         write=None if asked.writer is None else _late(lambda: _writer(asked.writer, base)),
         perplexity=None if asked.language is None else _late(lambda: _perplexity(asked.language or "", base)),
+        loss=None if asked.language is None else _late(lambda: _losses(asked.language or "", base)),
     )
 
 
-def _late(make: Callable[[], Callable[[Sequence[str]], Any]]) -> Callable[[Sequence[str]], Any]:
+def _late(make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
     """A function over texts that is made at its first call."""
     made = cache(make)
 
-    def late(texts: Sequence[str]) -> Any:
-        return made()(texts)
+    def late(*texts: Sequence[str]) -> Any:
+        return made()(*texts)
 
     return late
 
@@ -55,3 +56,9 @@ def _perplexity(name: str, base: Path) -> Callable[[Sequence[str]], Any]:
     from tunewright.models.perplexing import perplexity
 
     return perplexity(name, base)
+
+
+def _losses(name: str, base: Path) -> Callable[..., Any]:
+    from tunewright.models.perplexing import reply_losses
+
+    return reply_losses(name, base)

@@ -14,11 +14,13 @@ from tunewright.core.files import read_lines, write_json, write_lines
 from tunewright.curating import Opened, SettledRows
 from tunewright.data.clean import identify
 from tunewright.data.difficulty import Means, measured
+from tunewright.data.difficulty.protocol import Loss
 from tunewright.data.journal import Draft
 from tunewright.data.probe import Floats
 from tunewright.data.suspects import review
 from tunewright.data.suspects.finding import Suspects, find
 from tunewright.data.suspects.ranking import Method
+from tunewright.data_models import models_of
 from tunewright.models.embedding import encoder
 
 
@@ -148,8 +150,11 @@ def apply(opened: Opened, listing: Path, out: Path) -> Applied:
     return Applied(len(left), relabelled, len(rows.drafts) - len(left), str(out), ledger)
 
 
-def scored(opened: Opened, by: Sequence[str]) -> list[Draft]:
+def scored(opened: Opened, by: Sequence[str], language: str | None = None) -> list[Draft]:
     """The source's rows, labelled ones alone where the probe is asked, with their difficulty.
+
+    Args:
+        language: the causal language model that instruction-following difficulty goes by; else the recipe's.
 
     Raises:
         RecipeError: there is no such measure. DataError: the rows lack what it goes by.
@@ -157,10 +162,18 @@ def scored(opened: Opened, by: Sequence[str]) -> list[Draft]:
     rows = opened.settled()
     identify(rows.drafts)
     drafts = [draft for draft in rows.drafts if draft.label is not None] if "probe" in by else rows.drafts
-    scores = measured(drafts, list(by), Means(opened.seed))
+    scores = measured(drafts, list(by), Means(opened.seed, _loss(opened, language)))
     for i, draft in enumerate(drafts):
         draft.difficulty = tuple((name, float(own[i])) for name, own in scores.items())
     return drafts
+
+
+def _loss(opened: Opened, language: str | None) -> Loss | None:
+    if language is not None:
+        from tunewright.models.perplexing import reply_losses
+
+        return reply_losses(language)
+    return None if opened.recipe is None else models_of(opened.recipe, opened.base).loss
 
 
 def written(drafts: Sequence[Draft], out: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tunewright.core.errors import ModelError
-from tunewright.models.perplexing import perplexity
+from tunewright.models.perplexing import perplexity, reply_losses
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside."
 NOISE = "zq xv 1 9 ## kj wpf lmt"
@@ -41,3 +41,27 @@ def test_it_is_what_transformers_says(shared: Path) -> None:
 def test_an_encoder_cannot_say_it() -> None:
     with pytest.raises(ModelError, match="encoder"):
         perplexity("minilm")
+
+
+def test_losses_of_replies_are_those_of_the_reply_alone_token_by_token(shared: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = shared / "models" / "stories260K"
+    pairs = [
+        ("Tell me a story.", "Once upon a time there was a dog."),
+        ("", "The dog ran home."),
+        ("x" * 3000, "Once upon a time."),
+    ]
+    found = reply_losses(str(folder))([prompt for prompt, _ in pairs], [reply for _, reply in pairs])
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    for (prompt, reply), value in zip(pairs, found, strict=True):
+        said = tokenizer(reply, add_special_tokens=False)["input_ids"]
+        asked = tokenizer(f"{prompt}\n", add_special_tokens=False)["input_ids"] if prompt else []
+        room = 512 - 1 - len(said)
+        ids = torch.tensor([[tokenizer.bos_token_id, *asked[max(len(asked) - room, 0) :], *said]])
+        with torch.no_grad():
+            logits = model(ids).logits[0].double().log_softmax(-1)
+        first = ids.shape[1] - len(said)
+        own = -logits[torch.arange(first - 1, ids.shape[1] - 1), ids[0, first:]]
+        assert abs(float(own.mean()) - value) < 2e-2 * max(1.0, value)

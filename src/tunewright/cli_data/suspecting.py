@@ -155,7 +155,12 @@ def apply(
 
 def score(
     source: Source, text: Text = None, label: Label = None, pair: Pair = None, task: Task = None, seed: Seed = None,
-    by: Annotated[str, typer.Option("--by", help="Measures: length, rarity, readability, probe, disagreement.")] = "length,rarity",
+    by: Annotated[
+        str, typer.Option("--by", help="Measures: length, rarity, readability, probe, disagreement, instruction.")
+    ] = "length,rarity",
+    language: Annotated[
+        str | None, typer.Option("--language", help="Of instruction: the causal language model, a folder.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the rows with their scores here.")] = None,
     change: Changes = [],  # noqa: B006
     as_json: Json = False,
@@ -165,7 +170,7 @@ def score(
     from tunewright.curating import open_source
 
     opened = open_source(source, text=text, label=label, pair=pair, task=task, seed=seed, changes=change)
-    drafts = suspecting.scored(opened, _names(by))
+    drafts = suspecting.scored(opened, _names(by), language)
     if out is not None:
         suspecting.written(drafts, out)
     if as_json:

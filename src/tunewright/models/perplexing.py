@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tunewright.core.errors import ModelError, Problem
 from tunewright.core.tensors import IGNORED
 from tunewright.encoding import Example
-from tunewright.models.loading import find, language_problem, load
+from tunewright.models.loading import Loaded, find, language_problem, load
 
 _AT_ONCE = 4096
 
@@ -34,19 +34,10 @@ def perplexity(name: str, base: Path = Path(), max_tokens: int = 512) -> Callabl
         ModelError: there is no such model, or it is no causal language model.
     """
     from tunewright.models.forward import ModelForward
-    from tunewright.models.precision import chosen, chosen_device
+    from tunewright.models.precision import chosen
     from tunewright.models.scoring import likelihoods
 
-    folder = base / Path(name).expanduser()
-    found = find(str(folder) if folder.is_dir() else name)
-    kind = language_problem(found, masked=False)
-    if kind != "causal_lm":
-        raise ModelError(
-            Problem(where=f"model {name}", found="an encoder-decoder: it does not say how likely a text is by itself",
-                    allowed="a decoder (Llama, Qwen, Mistral, GPT-2)", to_do="name another under data.models.language")
-        )  # fmt: skip
-    loaded = load(found, [], 0, kind)
-    loaded.model.to(chosen_device("auto"))
+    loaded = _opened(name, base)
     limit = min(max_tokens, loaded.limit)
 
     def judged(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -66,9 +57,78 @@ def perplexity(name: str, base: Path = Path(), max_tokens: int = 512) -> Callabl
     return judged
 
 
+def reply_losses(
+    name: str, base: Path = Path(), max_tokens: int = 512
+) -> Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]:
+    """A function from prompts and replies to the mean of -log p over each reply's tokens (N,), in nats.
+
+    A reply begins on a line of its own after its prompt, if there is one. Of what is too long the prompt's beginning is
+    cut, then the reply's end.
+
+    Args:
+        name, base, max_tokens: as of `perplexity`.
+
+    Raises:
+        ModelError: there is no such model, or it is no causal language model.
+    """
+    from tunewright.models.forward import ModelForward
+    from tunewright.models.precision import chosen
+    from tunewright.models.scoring import likelihoods
+
+    loaded = _opened(name, base)
+    limit = min(max_tokens, loaded.limit)
+
+    def losses(prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
+        values = np.zeros(len(replies))
+        forward = ModelForward(loaded.model, precision=chosen("auto", "auto"), fixed=True)
+        for start in range(0, len(replies), _AT_ONCE):
+            part = zip(prompts[start : start + _AT_ONCE], replies[start : start + _AT_ONCE], strict=True)
+            examples = [_reply(str(i), *both, loaded.tokenizer, limit) for i, both in enumerate(part)]
+            costs, counts, _ = likelihoods(forward, examples)
+            values[start : start + len(examples)] = costs[:, 0] / np.maximum(counts[:, 0], 1)
+        forward.release()
+        return values
+
+    return losses
+
+
+def _opened(name: str, base: Path) -> Loaded:
+    from tunewright.models.precision import chosen_device
+
+    folder = base / Path(name).expanduser()
+    found = find(str(folder) if folder.is_dir() else name)
+    kind = language_problem(found, masked=False)
+    if kind != "causal_lm":
+        raise ModelError(
+            Problem(where=f"model {name}", found="an encoder-decoder: it does not say how likely a text is by itself",
+                    allowed="a decoder (Llama, Qwen, Mistral, GPT-2)", to_do="name another under data.models.language")
+        )  # fmt: skip
+    loaded = load(found, [], 0, kind)
+    loaded.model.to(chosen_device("auto"))
+    return loaded
+
+
+def _start(tokenizer: Any) -> list[int]:
+    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return [] if begin is None else [begin]
+
+
+def _reply(name: str, prompt: str, reply: str, tokenizer: Any, limit: int) -> Example:
+    """A reply after its prompt, of which the reply's tokens alone are judged."""
+    asked: list[int] = tokenizer(f"{prompt}\n", add_special_tokens=False)["input_ids"] if prompt else []
+    said: list[int] = tokenizer(reply[: 40 * limit], add_special_tokens=False)["input_ids"]
+    begin = _start(tokenizer)
+    said = said[: max(limit - len(begin), 1)]
+    room = limit - len(begin) - len(said)
+    asked = asked[max(len(asked) - room, 0) :] if room > 0 else []
+    tokens = np.array([*begin, *asked, *said], np.int64)
+    target = np.append(tokens[1:], IGNORED)
+    target[: max(len(begin) + len(asked) - 1, 0)] = IGNORED
+    return Example(name, tokens, target, len(tokens), unit="token")
+
+
 def _example(name: str, text: str, tokenizer: Any, limit: int) -> Example:
     """A text of which every token but the first is to be judged, and that too where there is a token of beginning."""
     ids = tokenizer(text[: 40 * limit], add_special_tokens=False)["input_ids"]
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    tokens = np.array([*([] if begin is None else [begin]), *ids][:limit], np.int64)
+    tokens = np.array([*_start(tokenizer), *ids][:limit], np.int64)
     return Example(name, tokens, np.append(tokens[1:], IGNORED), len(ids), unit="token")

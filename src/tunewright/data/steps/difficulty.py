@@ -1,7 +1,7 @@
 """Measures how hard rows are and writes it into them, for curricula: `{difficulty: [length, rarity, probe]}`.
 
-No row leaves or is changed otherwise. `found` has each measure's quantiles. Instruction-following difficulty needs losses of a
-language model that a recipe's step is not given: `tunewright data score` has it.
+No row leaves or is changed otherwise. `found` has each measure's quantiles. Instruction-following difficulty needs
+`data.models.language`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DESCRIBED: Described = {}
 @register("step", "difficulty")
 @dataclass(frozen=True)
 class MeasureDifficulty:
-    """`by`: names of measures: length, rarity, readability, probe, disagreement."""
+    """`by`: names of measures: length, rarity, readability, probe, disagreement, instruction."""
 
     phase: ClassVar[Phase] = "rows"
     shorthand: ClassVar[str] = "by"
@@ -32,7 +32,7 @@ class MeasureDifficulty:
 
     def __call__(self, drafts: list[Draft], room: Room) -> list[Draft]:
         names = (self.by,) if isinstance(self.by, str) else self.by
-        scores = measured(drafts, names, Means(room.seed))
+        scores = measured(drafts, names, Means(room.seed, room.models.loss))
         for i, draft in enumerate(drafts):
             kept = {name: value for name, value in draft.difficulty if name not in scores}
             draft.difficulty = tuple({**kept, **{name: float(own[i]) for name, own in scores.items()}}.items())

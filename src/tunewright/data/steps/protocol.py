@@ -36,6 +36,9 @@ Write = Callable[[Sequence[str]], list[str]]
 Perplexity = Callable[[Sequence[str]], NDArray[np.float64]]
 """(N,) each text's perplexity a token under a causal language model."""
 
+Loss = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]
+"""Prompts and replies to the mean of -log p over each reply's tokens (N,), under a causal language model."""
+
 
 class Edit(NamedTuple):
     """What a step of texts makes of one text: its new form, what was done in words, flags that the row shall bear.
@@ -56,6 +59,7 @@ class Models:
     encode: Encode | None = None
     write: Write | None = None
     perplexity: Perplexity | None = None
+    loss: Loss | None = None
 
 
 NO_MODELS = Models()
