@@ -11,6 +11,7 @@ import numpy as np
 
 from tunewright.core.errors import DataError, Problem, counted, listed
 from tunewright.core.files import read_lines, write_json, write_lines
+from tunewright.core.records import Predictions
 from tunewright.curating import Opened, SettledRows
 from tunewright.data.clean import identify
 from tunewright.data.difficulty import Means, measured
@@ -21,6 +22,7 @@ from tunewright.data.suspects import review
 from tunewright.data.suspects.finding import Suspects, find
 from tunewright.data.suspects.ranking import Method
 from tunewright.data_models import models_of
+from tunewright.evaluation import predictions as predictions_files
 from tunewright.models.embedding import encoder
 
 
@@ -44,7 +46,7 @@ def suspects(
     opened: Opened,
     *,
     probe: str = "tfidf",
-    probabilities: Path | None = None,
+    probabilities: Sequence[Path] = (),
     method: Method = "stacked",
     rounds: int = 2,
 ) -> Suspects:
@@ -52,30 +54,62 @@ def suspects(
 
     Args:
         probe: tfidf; or an encoder's name, folder or Hub id, beside which TF-IDF is asked too.
-        probabilities: JSON lines with `id` or `text`, and `probabilities` or `scores` by label, out of sample.
+        probabilities: JSON lines with `id` or `text`, and `probabilities` or `scores` by label, out of sample; or runs.
     """
     _, drafts = labelled(opened)
-    if probabilities is not None:
-        given = probabilities_of(probabilities, drafts)
-        return find(drafts, opened.seed, given_probabilities=given, method=method)
+    if probabilities:
+        labels, values, told = probabilities_of(probabilities, drafts)
+        return find(told, opened.seed, given_probabilities=(labels, values), method=method)
     if probe == "tfidf":
         return find(drafts, opened.seed, method=method, rounds=rounds)
     return find(drafts, opened.seed, probe="both", encode=encoder(probe), method=method, rounds=rounds)
 
 
-def probabilities_of(path: Path, drafts: Sequence[Draft]) -> tuple[tuple[str, ...], Floats]:
-    """Labels and (N, C) what a file says of these rows, found by their ids or else their texts.
+def probabilities_of(paths: Sequence[Path], drafts: Sequence[Draft]) -> tuple[tuple[str, ...], Floats, list[Draft]]:
+    """What files and runs say of these rows, found by their ids or else their texts.
+
+    Args:
+        paths: JSON lines, which must know every row; or runs' folders, of which the test rows' predictions are taken: those of
+            all folds of a recipe (`data.split.folds`) know every row that was trained with.
+
+    Returns:
+        Labels, (N, C) probabilities, and the N rows: of runs those that any of them has predicted.
 
     Raises:
-        DataError: no such file, a line without probabilities, or rows that it says nothing of; all at once.
+        DataError: no such file, a line without probabilities, or rows that nothing is said of; all at once.
     """
-    if not path.is_file():
-        raise DataError(Problem(where=str(path), found="no such file"))
     known, problems = dict[str, Mapping[str, float]](), list[Problem]()
+    for path in paths:
+        if path.is_dir():
+            known.update(_predicted(path, problems))
+        else:
+            known.update(_listed(path, problems))
+    found = [known.get(draft.id) or known.get(draft.id.partition("-")[0]) or known.get(draft.text) for draft in drafts]
+    lacking = [draft.source.line for draft, one in zip(drafts, found, strict=True) if one is None]
+    if lacking and (len(lacking) == len(drafts) or not any(path.is_dir() for path in paths)):
+        problems.append(
+            Problem(where=", ".join(map(str, paths)), found=f"nothing of {counted(len(lacking), 'row')}, first line {lacking[0]}",
+                    allowed="probabilities for every labelled row, out of sample")
+        )  # fmt: skip
+    if problems:
+        raise DataError(*problems[:20])
+    told = [(draft, one) for draft, one in zip(drafts, found, strict=True) if one is not None]
+    labels = tuple(sorted({name for _, one in told for name in one}))
+    values = np.array([[float(one.get(name, 0.0)) for name in labels] for _, one in told])
+    return labels, values, [draft for draft, _ in told]
+
+
+def _listed(path: Path, problems: list[Problem]) -> dict[str, Mapping[str, float]]:
+    """Probabilities by id and by text, of a file of JSON lines."""
+    known = dict[str, Mapping[str, float]]()
+    if not path.is_file():
+        problems.append(Problem(where=str(path), found="no such file"))
+        return known
     try:
         lines = read_lines(path)
     except ValueError as error:
-        raise DataError(Problem(where=str(path), found=f"no JSON lines: {error}")) from None
+        problems.append(Problem(where=str(path), found=f"no JSON lines: {error}"))
+        return known
     for line, row in enumerate(lines, 1):
         given = (row.get("probabilities") or row.get("scores")) if isinstance(row, dict) else None
         if not isinstance(given, dict) or not all(isinstance(p, (int, float)) for p in given.values()):
@@ -87,17 +121,19 @@ def probabilities_of(path: Path, drafts: Sequence[Draft]) -> tuple[tuple[str, ..
         for name in ("id", "text"):
             if row.get(name) is not None:
                 known[str(row[name])] = given
-    found = [known.get(draft.id, known.get(draft.text)) for draft in drafts]
-    lacking = [draft.source.line for draft, one in zip(drafts, found, strict=True) if one is None]
-    if lacking:
+    return known
+
+
+def _predicted(run: Path, problems: list[Problem]) -> dict[str, Mapping[str, float]]:
+    """Probabilities by id, of the test rows of a run."""
+    made = [c.predictions for c in predictions_files.read_all(run, "test") if c.name == "tuned"]
+    if not made or not isinstance(made[0], Predictions):
         problems.append(
-            Problem(where=str(path), found=f"nothing of {counted(len(lacking), 'row')}, first line {lacking[0]}",
-                    allowed="probabilities for every labelled row, out of sample")
+            Problem(where=str(run), found="no predictions of classes by a tuned model", allowed="a finished run of classification")
         )  # fmt: skip
-    if problems:
-        raise DataError(*problems[:20])
-    labels = tuple(sorted({name for one in found for name in one or {}}))
-    return labels, np.array([[float((one or {}).get(name, 0.0)) for name in labels] for one in found])
+        return {}
+    one = made[0]
+    return {i: dict(zip(one.labels, map(float, row), strict=True)) for i, row in zip(one.ids, one.scores, strict=True)}
 
 
 @dataclass(frozen=True)

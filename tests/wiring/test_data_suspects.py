@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_runs import Cli, lines
+from toy_runs import Cli, lines, write_rows
+
+from tunewright.bundled import toy_rows
 
 
 @pytest.fixture
@@ -64,6 +66,30 @@ def test_probabilities_of_another_model(cli: Cli, source: Path, tmp_path: Path) 
     said = cli("data", "suspects", source, "--probabilities", file)
     assert said.code == 3
     assert "5 rows" in said.err and "line 237" in said.err
+
+
+def test_runs_of_all_folds_are_out_of_sample_probabilities(cli: Cli, tmp_path: Path) -> None:
+    rows = list(dict(toy_rows(260)).items())
+    other = {"warm": "cold", "cold": "wet", "wet": "warm"}
+    source = write_rows(tmp_path / "rows.csv", [(text, other[label] if i < 8 else label) for i, (text, label) in enumerate(rows)])
+    recipe = tmp_path / "rows.yaml"
+    recipe.write_text(
+        "data: {train: rows.csv, text: text, label: label, shares: {validation: 0, test: 0.2}, split: {folds: 2}}\n"
+        "model: toy\ntraining: {steps: 60, batch: 8, rate: 0.01, keep: last}\n"
+        "evaluation: {baselines: [majority], resamples: 100}\n"
+    )
+    for fold in "01":
+        said = cli("run", recipe, "--set", f"data.split.fold={fold}", "--folder", tmp_path / f"fold-{fold}")
+        assert said.code == 0, said.err
+    one = cli("data", "suspects", source, "--probabilities", tmp_path / "fold-0", "--json").value
+    words = [word for fold in "01" for word in ("--probabilities", tmp_path / f"fold-{fold}")]
+    both = cli("data", "suspects", source, *words, "--method", "loss", "--top", "300", "--json").value
+    assert both["rows"] == len(rows) and 0.35 < one["rows"] / len(rows) < 0.65
+    order = [row["text"] for row in both["suspects"]]
+    assert sum(order.index(text) for text, _ in rows[:8]) / 8 < len(rows) / 4, "wrong labels are among the first quarter"
+    (tmp_path / "empty").mkdir()
+    said = cli("data", "suspects", source, "--probabilities", tmp_path / "empty")
+    assert said.code in (3, 6) and "Traceback" not in said.err
 
 
 def test_what_is_wrong_is_said(cli: Cli, source: Path, tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def find(
     source: Source, text: Text = None, label: Label = None, pair: Pair = None, task: Task = None, seed: Seed = None,
     probe: Annotated[str, typer.Option("--probe", help="tfidf, or an encoder that is asked beside it.")] = "tfidf",
     probabilities: Annotated[
-        Path | None, typer.Option("--probabilities", help="JSON lines with out-of-sample probabilities, in place of a probe.")
-    ] = None,
+        list[Path],
+        typer.Option("--probabilities", help="In place of a probe: JSON lines, or the runs of all folds. May be repeated."),
+    ] = [],  # noqa: B006
     method: Annotated[str, typer.Option("--method", help="stacked, loss, margin, ratio or confident.")] = "stacked",
     rounds: Annotated[int, typer.Option("--rounds", help="2 learns again without the most suspect.", min=1, max=2)] = 2,
     top: Annotated[int, typer.Option("--top", help="How many are listed.", min=1)] = 200,
