@@ -20,14 +20,15 @@ class Way:
         return self.recipe if isinstance(self.recipe, str) else str(next(iter(self.recipe)))
 
 
-def _lora(rank: int) -> dict[str, Any]:
-    return {"lora": {"rank": rank, "alpha": 2.0 * rank, "dropout": 0.0, "targets": "all-linear"}}
+def _lora(rank: int, targets: str | list[str] = "all-linear") -> dict[str, Any]:
+    return {"lora": {"rank": rank, "alpha": 2.0 * rank, "dropout": 0.0, "targets": targets}}
 
 
 WAYS: dict[str, Way] = {
     "full": Way("full", "full"),
     "lora": Way("LoRA, rank 16", _lora(16), 5e-4),
     "lora_4": Way("LoRA, rank 4", _lora(4), 5e-4),
+    "lora_attention": Way("LoRA, rank 16, query and value", _lora(16, ["query", "value"]), 5e-4),
     "bottleneck": Way("bottleneck adapters", "bottleneck"),
     "ia3": Way("IA3", "ia3"),
     "vera": Way("VeRA", "vera"),
