@@ -71,7 +71,9 @@ def test_probabilities_of_another_model(cli: Cli, source: Path, tmp_path: Path) 
 def test_runs_of_all_folds_are_out_of_sample_probabilities(cli: Cli, tmp_path: Path) -> None:
     rows = list(dict(toy_rows(260)).items())
     other = {"warm": "cold", "cold": "wet", "wet": "warm"}
-    source = write_rows(tmp_path / "rows.csv", [(text, other[label] if i < 8 else label) for i, (text, label) in enumerate(rows)])
+    source = write_rows(
+        tmp_path / "rows.csv", [(text, other[label] if i < 8 else label) for i, (text, label) in enumerate(rows)]
+    )
     recipe = tmp_path / "rows.yaml"
     recipe.write_text(
         "data: {train: rows.csv, text: text, label: label, shares: {validation: 0, test: 0.2}, split: {folds: 2}}\n"
@@ -86,7 +88,9 @@ def test_runs_of_all_folds_are_out_of_sample_probabilities(cli: Cli, tmp_path: P
     both = cli("data", "suspects", source, *words, "--method", "loss", "--top", "300", "--json").value
     assert both["rows"] == len(rows) and 0.35 < one["rows"] / len(rows) < 0.65
     order = [row["text"] for row in both["suspects"]]
-    assert sum(order.index(text) for text, _ in rows[:8]) / 8 < len(rows) / 4, "wrong labels are among the first quarter"
+    assert sum(order.index(text) for text, _ in rows[:8]) / 8 < len(rows) / 4, (
+        "wrong labels are among the first quarter"
+    )
     (tmp_path / "empty").mkdir()
     said = cli("data", "suspects", source, "--probabilities", tmp_path / "empty")
     assert said.code in (3, 6) and "Traceback" not in said.err

@@ -11,10 +11,15 @@ import numpy as np
 from tunewright.core.seeds import key
 from tunewright.data import steps
 from tunewright.data.gates import gates
+from tunewright.data.journal import excerpt
 from tunewright.data.labels.intervals import wilson
 from tunewright.data.language import guesser, languages
+from tunewright.data.leakage import Passage, leakage
 from tunewright.data.prepare import Prepared
 
+_COMPARED, _PAIRS = 20_000, 5
+"""Up to how many rows the splits are compared with one another here (`tunewright data leaks` knows no such bound), and how
+many pairs are shown."""
 _DRAWN = 2000
 """By how many rows languages are told."""
 
@@ -123,6 +128,7 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
             "method": prepared.method,
         },
         "parted_clusters": _parted(prepared),
+        **_leaks(prepared),
         "found": dict(prepared.found),
         "defects": [_defect(prepared, code) for code in sorted(prepared.defects, key=_rank)],
         "notes": [*prepared.notes, *(str(warning) for warning in prepared.warnings)],
@@ -150,6 +156,22 @@ def _languages(prepared: Prepared) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _leaks(prepared: Prepared) -> dict[str, Any]:
+    """Every split against validation and test, with a few pairs as evidence; of rows so many that it is soon done."""
+    if sum(map(len, prepared.splits.values())) > _COMPARED:
+        return {}
+    shown = prepared.target.shown
+    sides = {name: [Passage.of(record, shown) for record in part] for name, part in prepared.splits.items()}
+    found = leakage(sides)
+    pairs = [
+        {"kind": leak.kind, "split": leak.split, "against": leak.against, "line": leak.row.line, "like_line": leak.other.line,
+         "text": excerpt(leak.row.text), "like": excerpt(leak.other.text)}
+        for leak in found.evidence[:_PAIRS]
+    ]  # fmt: skip
+    cells = [{"split": c.split, "against": c.against, "rows": c.rows, **c.counts} for c in found.cells if c.rows]
+    return {"leaks": {"cells": cells, "pairs": pairs}} if cells else {}
 
 
 def _parted(prepared: Prepared) -> int:

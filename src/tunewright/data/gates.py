@@ -78,6 +78,15 @@ def _parted(card: Mapping[str, Any]) -> float | None:
     return float(card.get("parted_clusters", 0))
 
 
+def _near(card: Mapping[str, Any]) -> float | None:
+    """The share of held-out rows that a row of another split gives away."""
+    cells = card.get("leaks", {}).get("cells")
+    if not cells:
+        return None
+    kinds = ("exact", "contained", "near", "ngram")
+    return float(max(sum(cell.get(kind, 0) for kind in kinds) / max(cell["rows"], 1) for cell in cells))
+
+
 def _alpha(card: Mapping[str, Any]) -> float | None:
     """Krippendorff's alpha, where the rows have annotators."""
     found: Any = card.get("found", {})
@@ -115,6 +124,9 @@ RULES: dict[str, _Rule] = {
         "Copies", 0.2, _share("duplicate", "near_duplicate", "semantic_duplicate"), _percent, worst="amber"
     ),
     "leaks": _Rule("Clusters that lie in two splits", 0, _parted, _of("cluster")),
+    "near_leaks": _Rule(
+        "Held-out rows like rows of another split", 0.01, _near, lambda value: f"{value:.1%} of a split", worst="amber"
+    ),
     "least_class": _Rule("The rarest class in train", 5, _smallest_class, _of("row"), True),
     "test": _Rule("Rows to measure with", 100, _test, _of("test row"), True, "amber"),
     "agreement": _Rule("Agreement of annotators", 0.667, _alpha, lambda value: f"alpha {value:.3f}", True, "amber"),
@@ -149,7 +161,7 @@ def gates(card: Mapping[str, Any], limits: Mapping[str, float] | None = None) ->
             continue
         limit = limits.get(name, rule.limit)
         well = value >= limit if rule.least else value <= limit
-        bound = f"{limit:.0%}" if rule.said is _percent else f"{limit:g}"
+        bound = f"{limit:.0%}" if rule.limit < 0.5 and rule.limit else f"{limit:g}"
         allowed = f"at {'least' if rule.least else 'most'} {bound}"
         found.append(Gate(name, "green" if well else rule.worst, value, limit, rule.title, rule.said(value), allowed))
     return found

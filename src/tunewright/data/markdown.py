@@ -13,7 +13,8 @@ _MARKS = {"green": "🟢", "amber": "🟡", "red": "🔴"}
 
 def markdown(card: Mapping[str, Any], gates: Sequence[Gate] = (), title: str = "Data card") -> str:
     """Sources, sums, languages, lengths, answers, defects, what steps found, and gates."""
-    parts = [f"# {title}", *_gates(gates), *_sources(card), *_sums(card), *_texts(card), *_answers(card), *_defects(card),
+    parts = [f"# {title}", *_gates(gates), *_sources(card), *_sums(card), *_texts(card), *_answers(card), *_leaks(card),
+             *_defects(card),
              *_found(card.get("found", {}))]  # fmt: skip
     notes = [f"- {_cell(note)}" for note in card.get("notes", ())]
     return "\n\n".join([*parts, *(["## Notes", "\n".join(notes)] if notes else [])]) + "\n"
@@ -92,6 +93,15 @@ def _answers(card: Mapping[str, Any]) -> Iterator[str]:
         yield "## Answers"
         rows = [[row["label"], row["train"], row["validation"], row["test"], f"{row['share']:.1%}"] for row in classes]
         yield table(["label", "train", "validation", "test", "share"], rows)
+
+
+def _leaks(card: Mapping[str, Any]) -> Iterator[str]:
+    leaks = card.get("leaks")
+    if leaks:
+        yield "## Leaks between splits"
+        for rows in (leaks["cells"], leaks["pairs"]):
+            if rows:
+                yield table([name.replace("_", " ") for name in rows[0]], [list(row.values()) for row in rows])
 
 
 def _defects(card: Mapping[str, Any]) -> Iterator[str]:

@@ -47,7 +47,9 @@ def findings(card: Mapping[str, Any]) -> Findings:
          f"{percent(one.get('low'))} to {percent(one.get('high'))}" if number(one.get("low")) is not None else "")
         for one in rows(card.get("languages"))[:12]
     ]  # fmt: skip
-    return Findings(gates, languages, [_finding(name, value) for name, value in mapping(card.get("found")).items()])
+    leaks = {"leaks between splits": card["leaks"]} if mapping(card.get("leaks")) else {}
+    found = {**leaks, **mapping(card.get("found"))}
+    return Findings(gates, languages, [_finding(name, value) for name, value in found.items()])
 
 
 def _title(name: Any) -> str:
