@@ -17,7 +17,9 @@ from tunewright.recipe import Recipe, parse
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [path for path in (ROOT / "README.md", ROOT / "README.zh-CN.md") if path.exists()]
 FILES += sorted((ROOT / "docs" / "tasks").glob("*.md")) + [
-    path for name in ("objectives", "selftest", "generation") for path in sorted((ROOT / "docs").glob(f"{name}*.md"))
+    path
+    for name in ("objectives", "selftest", "generation", "data")
+    for path in sorted((ROOT / "docs").glob(f"{name}*.md"))
 ]
 _BLOCK = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WHOLE: dict[str, Any] = {"data": {"train": "a.csv", "text": "text", "label": "label"}, "model": "toy"}

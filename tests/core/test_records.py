@@ -33,7 +33,7 @@ def test_ids_never_change_and_tell_contents_apart() -> None:
 
 def test_a_record_is_written_without_empty_fields() -> None:
     short = Record("1", "a", None, SOURCE)
-    where = {"file": "tweets.csv", "line": 3, "offset": 40}
+    where = {"file": "tweets.csv", "line": 3, "offset": 40, "length": 12}
     assert short.as_json() == {"id": "1", "text": "a", "label": None, "source": where}
     full = Record("1", "a", "b", SOURCE, pair="p", split="train", flags=("f",), parents=("0",))
     assert json.loads(json.dumps(full.as_json())) == {
