@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tunewright.core.seeds import key
 from tunewright.core.tensors import Batch, Decoder
-from tunewright.models import allocator, attention, dropout, last_layer, virtual
+from tunewright.models import allocator, attention, dropout, last_layer, shapes, virtual
 from tunewright.models.heads import Head, Output, head_of, output_of, pool, tags
 from tunewright.models.kept import Keeping
 from tunewright.models.last_layer import LastLayer
@@ -120,6 +120,7 @@ class ModelForward:
         with self._nudged(nudge), self._autocast():
             if self.output == "examples":
                 scores = self._packed(batch) if self.layout == "packed" else self._padded(batch)
+                scores = scores[: len(batch.lengths)]
                 if len(batch.positions) != len(batch.lengths):
                     scores = scores.index_select(0, batch.positions)
             else:
@@ -251,6 +252,13 @@ class ModelForward:
     def _narrows(self) -> bool:
         return self.layout == "packed" and self.kind in _NARROW
 
+    @property
+    def _fills(self) -> bool:
+        """Whether oneDNN compiles the products, which it does anew for each number of tokens."""
+        return (
+            self.model.training and self.device.type == "cpu" and self.precision == "bfloat16" and self._nudge is None
+        )
+
     def _depth(self) -> int:
         """How many layers lie below everything that learns, as the next pass goes; these do not drop from here on."""
         depth = 0 if self.trunk is None else self.trunk.depth()
@@ -276,6 +284,8 @@ class ModelForward:
         assert self.head is not None
         batch = self.virtual.read(batch)
         depth, states = self._depth(), None
+        if self._fills and not depth:
+            batch = shapes.filled(batch)
         if self.trunk is not None and depth and self.trunk.whole(depth):
             pooled = self.trunk.read(batch)
             rows = torch.arange(len(pooled), device=self.device)
@@ -311,6 +321,7 @@ class ModelForward:
                 return hidden
             sharing = self._sharing(batch)
             if sharing is None:
+                batch = shapes.filled(batch) if self._fills and not depth else batch
                 packing = attention.Packing.of(batch.lengths, self.device)
             else:
                 packing, chosen, take = attention.Packing.sharing(sharing), sharing.of[chosen], sharing.take
