@@ -120,42 +120,46 @@ class Cast(Weights):
     def forward(
         self, x: Tensor, downs: Sequence[Tensor], ups: Sequence[Tensor], scales: Sequence[float]
     ) -> tuple[Any, ...]:
-        """The outputs, x A^T, every A, and every B."""
-        ups = [up.to(self.dtype) for up in ups]
+        """The outputs, x A^T, every A, and every s B in its place of one matrix."""
+        up = self._across(ups, scales)
         down = torch.cat(list(downs)).to(self.dtype) if len(downs) > 1 else downs[0].to(self.dtype)
-        read, outs = x @ down.t(), self.products(x)
-        parts = read.split_with_sizes([len(each) for each in downs], 1)
-        for out, part, up, scale in zip(outs, parts, ups, scales, strict=True):
-            out.addmm_(part, up.t(), alpha=scale)
-        return outs, read, down, *ups
+        read = x @ down.t()
+        out = self.products(x).addmm_(read, up.t())
+        return out.split_with_sizes(self.sizes, 1), read, down, up
 
     def backward(
         self, grads: Rows, x: Tensor | None, kept: Sequence[Tensor], scales: Sequence[float], ranks: Sequence[int],
         wants: tuple[bool, bool, bool],
     ) -> Gradients:  # fmt: skip
         """The gradients of x, every A and every B, where they are wanted."""
-        read, down, *ups = kept
+        read, down, up = kept
         whole = self.beside(grads)
-        into = whole.split_with_sizes(self.sizes, 1)
-        thin = torch.empty_like(read)  # (T, R): s dy B
-        for grad, part, up, scale in zip(into, thin.split_with_sizes(list(ranks), 1), ups, scales, strict=True):
-            torch.mm(grad, up * scale, out=part)
+        thin = whole @ up  # (T, R): s dy B
         of_x = self.products_back(whole).addmm_(thin, down) if wants[0] else None
         of_downs = list((thin.t() @ x).split_with_sizes(list(ranks))) if wants[1] and x is not None else None
         of_ups: list[Tensor | None] | None = None
         if wants[2]:
-            parts = read.split_with_sizes(list(ranks), 1)
-            of_ups = [(g.t() @ part).mul_(s) for g, part, s in zip(into, parts, scales, strict=True)]
+            rows = (read.t() @ whole).split_with_sizes(list(ranks))
+            own = [part.split_with_sizes(self.sizes, 1)[i] for i, part in enumerate(rows)]
+            of_ups = [part.mul(scale).t() for part, scale in zip(own, scales, strict=True)]
         return of_x, of_downs, of_ups
 
-    def products(self, x: Tensor) -> Sequence[Tensor]:
-        """x (T, K) to (T, N) for each, without what is thin."""
+    def _across(self, ups: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
+        """Every s B (N, R) down the diagonal of one matrix: one product in place of one for each, for some zeros more."""
+        if len(ups) == 1:
+            return (ups[0] * scales[0]).to(self.dtype)
+        ranks = [up.shape[1] for up in ups]
+        whole = torch.zeros(sum(self.sizes), sum(ranks), dtype=self.dtype)
+        for i, (rows, up, scale) in enumerate(zip(whole.split_with_sizes(self.sizes), ups, scales, strict=True)):
+            rows.split_with_sizes(ranks, 1)[i].copy_(up * scale)
+        return whole
+
+    def products(self, x: Tensor) -> Tensor:
+        """x (T, K) to (T, N) of all side by side, without what is thin."""
         bias = self._once("bias", self._bias) if any(b is not None for b in self.biases) else None
         if self._laid:
-            out = products._product(x, self._once("down", lambda: products._lay(self._stacked())), bias, False)
-        else:
-            out = F.linear(x, self._once("stacked", self._stacked), bias)
-        return out.split_with_sizes(self.sizes, 1)
+            return products._product(x, self._once("down", lambda: products._lay(self._stacked())), bias, False)
+        return F.linear(x, self._once("stacked", self._stacked), bias)
 
     def products_back(self, grads: Tensor) -> Tensor:
         """(T, N) of all side by side to (T, K)."""
