@@ -22,3 +22,9 @@ def shared() -> Path:
     if not (place / "data").is_dir():
         pytest.skip(f"real data are not here: {place} is no folder with data/ in it (TUNEWRIGHT_SHARED names it)")
     return place
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with slow tests come first: at the end no process then waits for another's longest test."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -98,7 +98,7 @@ def test_an_encoder_decoder_learns_to_translate(train: Train, shared: Path, tmp_
     base = shared / "data" / "multi30k" / "train5k"
     model = tiny_t5(tmp_path / "t5", [base.with_name("train5k.en"), base.with_name("train5k.de")])
     found = train("seq2seq", base, "data.text=en", "data.label=de", "training.rate=3e-3", "training.epochs=6",
-                  "data.limit=4400", "generation.items=200", "generation.max_new_tokens=40", model=model)  # fmt: skip
+                  "data.limit=2800", "generation.items=200", "generation.max_new_tokens=40", model=model)  # fmt: skip
     assert found["verdict"]["metric"] == "chrf" and found["signatures"]["chrf"]
     assert all(against(found, name) == "better" for name in ("majority", "copy", "untuned"))
 
@@ -197,7 +197,7 @@ def test_pretraining_transfers(shared: Path, tmp_path: Path) -> None:
     for weights in ("pretrained", "random"):
         recipe = {
             "task": "classification",
-            "data": {"train": str(file), "text": "text", "label": "label", "limit": 6000,
+            "data": {"train": str(file), "text": "text", "label": "label", "limit": 4500,
                      "shares": {"validation": 0.1, "test": 0.2}},
             "model": {"name": str(shared / "models" / "stories260K"), "weights": weights},
             "training": {"epochs": 2, "batch": 32, "rate": 1e-3},
@@ -205,4 +205,4 @@ def test_pretraining_transfers(shared: Path, tmp_path: Path) -> None:
         }  # fmt: skip
         tunewright.run(recipe, folder=tmp_path / weights)
     found = compare_runs(tmp_path / "random", tmp_path / "pretrained")
-    assert found["items"] > 1000 and found["verdict"]["outcome"] == "better", found["verdict"]["sentence"]
+    assert found["items"] > 800 and found["verdict"]["outcome"] == "better", found["verdict"]["sentence"]

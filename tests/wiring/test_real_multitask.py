@@ -25,10 +25,10 @@ def test_the_shipped_recipe_beats_the_trivial_baseline_on_both_tasks(shared: Pat
         EXAMPLE,
         changes=[
             f"{phrases}.data.train={shared / 'data' / 'sst2' / 'train.tsv'}", f"{phrases}.data.text=sentence",
-            f"{phrases}.data.limit=1200", f"{phrases}.data.shares.test=0.25", f"{phrases}.baselines=[majority]",
+            f"{phrases}.data.limit=1600", f"{phrases}.data.shares.test=0.25", f"{phrases}.baselines=[majority]",
             f"{pairs}.data.train={shared / 'data' / 'stsb' / 'stsb-en-train.csv'}", f"{pairs}.data.text='0'",
-            f"{pairs}.data.pair='1'", f"{pairs}.data.label='2'", f"{pairs}.data.header=false", f"{pairs}.data.limit=600",
-            f"{pairs}.data.shares.test=0.25", f"{pairs}.baselines=[majority]", "training.epochs=2",
+            f"{pairs}.data.pair='1'", f"{pairs}.data.label='2'", f"{pairs}.data.header=false", f"{pairs}.data.limit=500",
+            f"{pairs}.data.shares.test=0.25", f"{pairs}.baselines=[majority]", "training.epochs=1",
         ],
         folder=tmp_path / "run",
     )  # fmt: skip
