@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,11 +17,15 @@ def dedup(
     keep: Annotated[str, typer.Option("--keep", help="Of near copies: first, longest, or all (only marked).")] = "first",
     conflicts: Annotated[str, typer.Option("--conflicts", help="Near copies under different labels: queue, majority, keep.")] = "queue",
     form: Annotated[str, typer.Option("--to", help="jsonl or parquet.")] = "jsonl",
+    semantic: Annotated[
+        str | None, typer.Option("--semantic", help="A model whose vectors say what means the same; all rows are then held in memory.")
+    ] = None,
+    cosine: Annotated[float, typer.Option("--cosine", help="With --semantic: from which cosine on.", min=0.01, max=1)] = 0.95,
     processes: Annotated[int | None, typer.Option("--processes", help="Default: as many as cores, at most 4.", min=1)] = None,
     change: Changes = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Clean, deduplicate and divide files of millions of rows, in bounded memory."""
+    """Clean, deduplicate and divide files of millions of rows, in bounded memory; with --semantic, by meaning too."""
     import os
     from dataclasses import replace
 
@@ -34,11 +38,30 @@ def dedup(
 
     if form not in ("jsonl", "parquet"):
         raise RecipeError(Problem(where="--to", found=repr(form), allowed="jsonl, parquet"))
+    if semantic is not None and form != "jsonl":
+        raise RecipeError(
+            Problem(
+                where="--to",
+                found=repr(form),
+                allowed="jsonl, with --semantic",
+                to_do="`tunewright data export` turns it into parquet",
+            )
+        )
     opened = open_source(source, text=text, label=label, pair=pair, seed=seed, changes=change)
     options = opened.options
     if not any(isinstance(step, NearDuplicates) for step in steps_of(options)):
         step = build("step", {"near_duplicates": {"threshold": near, "keep": keep, "conflicts": conflicts}})
         options = replace(options, steps=(*steps_of(options), step))
+    if semantic is not None:
+        _by_meaning(
+            opened,
+            options,
+            semantic,
+            build("step", {"semantic_duplicates": {"threshold": cosine, "keep": keep}}),
+            out,
+            as_json,
+        )
+        return
     count = processes or min(os.cpu_count() or 1, 4)
     found = stream(options, out, base=opened.base, seed=opened.seed, form=form, processes=count)  # type: ignore[arg-type]
     if as_json:
@@ -47,6 +70,23 @@ def dedup(
     from tunewright import screen_copies
 
     screen_copies.streamed(found)
+
+
+def _by_meaning(opened: Any, options: Any, model: str, step: Any, out: Path, as_json: bool) -> None:
+    from dataclasses import replace
+
+    from tunewright import data as data_side
+    from tunewright import screen_data
+    from tunewright.curating import described, encoder
+
+    if not any(type(one) is type(step) for one in options.steps):
+        options = replace(options, steps=(*options.steps, step))
+    models = data_side.Models(encode=encoder(model, opened.base))
+    found = described(data_side.prepare(opened.read(), options, opened.seed, models), out=out)
+    if as_json:
+        say({"card": found.card, "out": str(out)})
+    else:
+        screen_data.described(found, out)
 
 
 def enter(app: typer.Typer) -> None:
