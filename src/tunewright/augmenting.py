@@ -21,7 +21,6 @@ from tunewright.curating import Opened
 from tunewright.data.exporting import export
 from tunewright.data.prepare import steps_of
 from tunewright.data.steps.augment import Augment
-from tunewright.data_models import models_of
 from tunewright.models.embedding import encoder
 from tunewright.models.writer import writer
 
@@ -92,7 +91,7 @@ def augment(
     """
     if out is not None and out.suffix not in _FORMS:
         raise RecipeError(Problem(where="--out", found=str(out), allowed=f"a file that ends in {', '.join(_FORMS)}"))
-    models = data_side.NO_MODELS if opened.recipe is None else models_of(opened.recipe, opened.base)
+    models = opened.models()
     if writer_spec is not None:
         models = replace(models, write=writer(writer_spec, where="--writer"))
     if encoder_name is not None:
@@ -108,7 +107,7 @@ def augment(
     options = replace(opened.options, steps=(*before, step), limit=limit or opened.options.limit)
     if whole:
         options = replace(options, shares=data_side.Shares(0.0, 0.0))
-    prepared = data_side.prepare(opened.read(), options, opened.seed, models)
+    prepared = replace(opened, options=options).prepared(models)
     train = prepared.splits["train"]
     new = [row for row in train if "augmented" in row.flags]
     sizes = {name: len(part) for name, part in prepared.splits.items()} | {"new": len(new)}

@@ -82,14 +82,20 @@ class Opened:
             raise DataError(*found.errors)
         return SettledRows(found.drafts, found.journal, found.target, rows, tuple(found.warnings))
 
-    def prepared(self) -> data_side.Prepared:
+    def models(self) -> data_side.Models:
+        """The models that the recipe names for steps; of a file none."""
+        return data_side.NO_MODELS if self.recipe is None else models_of(self.recipe, self.base)
+
+    def prepared(self, models: data_side.Models | None = None) -> data_side.Prepared:
         """The rows after every stage, divided, as a run would have them.
+
+        Args:
+            models: in place of the recipe's.
 
         Raises:
             DataError: nothing can be learnt from them.
         """
-        models = models_of(self.recipe, self.base) if self.recipe is not None else data_side.NO_MODELS
-        return data_side.prepare(self.read(), self.options, self.seed, models)
+        return data_side.prepare(self.read(), self.options, self.seed, self.models() if models is None else models)
 
 
 def open_source(

