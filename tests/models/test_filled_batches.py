@@ -88,8 +88,7 @@ def test_only_training_in_bfloat16_on_a_cpu_fills(monkeypatch: pytest.MonkeyPatc
         seen.clear()
 
 
-def test_a_nudge_fits_the_batch_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ModelForward, "_fills", ModelForward._fills)
+def test_a_nudge_fits_the_batch_as_it_is() -> None:
     forward = ModelForward(build(config_of("bert")).train(), layout="packed", precision="bfloat16")
     batch = batch_of(step=1)
     assert len(forward(batch, forward.nudge_like(batch))) == len(batch.ids)

@@ -259,6 +259,10 @@ class ModelForward:
             self.model.training and self.device.type == "cpu" and self.precision == "bfloat16" and self._nudge is None
         )
 
+    def _filled(self, batch: Batch, depth: int) -> Batch:
+        """The batch as the body reads it, unless what layers below make of it is kept: that is of its texts alone."""
+        return shapes.filled(batch) if self._fills and not depth else batch
+
     def _depth(self) -> int:
         """How many layers lie below everything that learns, as the next pass goes; these do not drop from here on."""
         depth = 0 if self.trunk is None else self.trunk.depth()
@@ -284,13 +288,12 @@ class ModelForward:
         assert self.head is not None
         batch = self.virtual.read(batch)
         depth, states = self._depth(), None
-        if self._fills and not depth:
-            batch = shapes.filled(batch)
         if self.trunk is not None and depth and self.trunk.whole(depth):
             pooled = self.trunk.read(batch)
             rows = torch.arange(len(pooled), device=self.device)
             self.draws.begin(_keys(batch), rows, torch.zeros_like(rows))
             return self.head.score(self.inner, pooled)
+        batch = self._filled(batch, depth)
         packing = attention.Packing.of(batch.lengths, self.device)
         if self.trunk is not None and depth:
             states = self.trunk.states(batch, depth, packing)
@@ -321,7 +324,7 @@ class ModelForward:
                 return hidden
             sharing = self._sharing(batch)
             if sharing is None:
-                batch = shapes.filled(batch) if self._fills and not depth else batch
+                batch = self._filled(batch, depth)
                 packing = attention.Packing.of(batch.lengths, self.device)
             else:
                 packing, chosen, take = attention.Packing.sharing(sharing), sharing.of[chosen], sharing.take

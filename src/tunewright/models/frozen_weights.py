@@ -146,13 +146,9 @@ class Cast(Weights):
 
     def _across(self, ups: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
         """Every s B (N, R) down the diagonal of one matrix: one product in place of one for each, for some zeros more."""
-        if len(ups) == 1:
-            return (ups[0] * scales[0]).to(self.dtype)
-        ranks = [up.shape[1] for up in ups]
-        whole = torch.zeros(sum(self.sizes), sum(ranks), dtype=self.dtype)
-        for i, (rows, up, scale) in enumerate(zip(whole.split_with_sizes(self.sizes), ups, scales, strict=True)):
-            rows.split_with_sizes(ranks, 1)[i].copy_(up * scale)
-        return whole
+        scaled = [up * scale for up, scale in zip(ups, scales, strict=True)]
+        whole: Tensor = torch.block_diag(*scaled)  # type: ignore[no-untyped-call]
+        return whole.to(self.dtype)
 
     def products(self, x: Tensor) -> Tensor:
         """x (T, K) to (T, N) of all side by side, without what is thin."""
